@@ -1,0 +1,66 @@
+# GNU make 3.81 (macOS) is enough.  `make` prints the targets.
+PYTHON ?= python3
+ARGS ?=
+COVERAGE_LEAST ?= 95
+
+# A Python with pytest: $(PYTHON) itself, or else .venv, which is made once.
+DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
+# .venv's own: it measures the processes that tests start.
+OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
+
+.PHONY: help test lint compile architecture shell types check fixtures fixtures-check \
+	coverage fuzz bench matrix clean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
+	@echo 'PYTHON=python3.12 chooses the interpreter; ARGS="-k keys -x" goes to pytest.'
+
+test: ## run the tests (no network needed where pytest is importable)
+	@$(DEV) -m pytest $(ARGS)
+
+check: lint test fixtures-check ## everything that must hold: lint, tests (the documentation's too), fixtures
+
+lint: compile architecture shell ## warnings as errors, architecture, shellcheck
+
+compile:
+	@cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
+	$(PYTHON) -W error -X pycache_prefix="$$cache" -m compileall -q -f gait gait.py scripts tests
+
+architecture:
+	@$(DEV) -m pytest -q tests/test_architecture.py
+
+shell:
+	@files=$$(find .ci scripts skills -type f -exec awk 'FNR == 1 && /^#!.*[\/ ](ba)?sh( |$$)/ {print FILENAME}' {} \;); \
+	if command -v shellcheck >/dev/null 2>&1; then shellcheck $$files && echo "shellcheck: $$files"; \
+	else echo 'shellcheck not installed: skipped'; fi
+
+types: ## mypy --strict, where it is installed (does not gate)
+	@if $(PYTHON) -c 'import mypy' 2>/dev/null; then $(PYTHON) -m mypy --strict gait; \
+	else echo 'mypy not installed: skipped'; fi
+
+fixtures: ## make the golden evidence in fixtures/ anew
+	@$(PYTHON) scripts/fixtures.py
+
+fixtures-check: ## compare the golden evidence, changing nothing
+	@if [ -f scripts/fixtures.py ]; then $(PYTHON) scripts/fixtures.py --check; \
+	else echo 'no scripts/fixtures.py: skipped'; fi
+
+coverage: ## run the tests measured, subprocesses included; lines and branches are each held to COVERAGE_LEAST
+	@rm -f .coverage .coverage.* coverage.json
+	@$(OWN); export GAIT_ROOT="$(CURDIR)"; \
+	COVERAGE_PROCESS_START="$(CURDIR)/setup.cfg" "$$py" -m pytest -q $(ARGS) && \
+	"$$py" -m coverage combine -q && "$$py" -m coverage json -q -o coverage.json && "$$py" -m coverage report && \
+	"$$py" scripts/coverage_gate.py coverage.json $(COVERAGE_LEAST)
+
+fuzz: ## property tests with 200,000 rounds
+	@export GAIT_FUZZ_ROUNDS=$${GAIT_FUZZ_ROUNDS:-200000}; $(DEV) -m pytest -m fuzz $(ARGS)
+
+bench: ## measure latency and throughput
+	@$(PYTHON) scripts/bench.py
+
+matrix: ## run the tests with every Python 3.9 to 3.13 found, in .venvs/
+	@$(PYTHON) scripts/matrix.py $(ARGS)
+
+clean: ## remove what the targets made (.venv and .venvs too)
+	@rm -rf .venv .venvs .benchmarks .pytest_cache .mypy_cache build dist gait.egg-info htmlcov coverage.json .coverage .coverage.*
+	@find gait scripts tests skills -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,19 @@
+"""Gait: the execution boundary for AI agents.
+
+One tool call in, one signed verdict out.  The folders are the nouns of the command line,
+on two foundations; an import goes only downwards:
+
+    cli/        one file per noun of the command line, imported on use         L9
+    mcp/        tool calls of the Model Context Protocol; doctor: self-checks   L8
+    store/      what Gait keeps on disk: keys, traces                           L7
+    system/     effects without Gait: files, clock                              L6
+    ======= everything below is pure: no clock, randomness, files, processes =======
+    adapters/   a framework's tool call -> IntentRequest                        L4
+    exporters/  verified traces -> SIEM and OpenTelemetry lines                 L4
+    gate/       intent, policy, evaluate -> Decision, trace                     L3
+    signing/    keys and purpose-bound HMAC envelopes                           L2
+    formats/    values without Gait: canonical JSON, strict JSON, YAML, times   L1
+    errors      the one error tree                                              L0
+"""
+
+__version__ = "1.8.0"

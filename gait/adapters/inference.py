@@ -1,0 +1,268 @@
+"""Targets from a tool's name and arguments: the walk that applies the table of targets.py.
+
+Invariant: every text and key of the arguments is looked at once, at any depth; what is too deep or too much is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ..formats.documents import NamedTuple
+from ..errors import InvalidInput
+from . import patches, shell_words, sql_words, targets, values
+from .inferred import Inferred
+
+Arguments = Mapping[str, object]
+
+# Kinds that hold for what is nested below a name: `paths: [{value: x}]`.  Prose and argument vectors are no such names.
+_INHERITED = frozenset("path url host command code sql repo bucket queue topic table words".split())
+_NETWORK = frozenset(("url", "host"))
+
+
+class Field(NamedTuple):
+    """The place of a value: the argument's name and how it is read."""
+
+    name: str
+    kind: str
+
+
+def infer(tool_name: str, arguments: Arguments) -> list[dict[str, object]]:
+    """The target documents that a call's arguments imply, each with `inferred`.
+
+    InvalidInput: more targets, nesting or command text than targets.py allows.
+    """
+    walk = _Walk(tool_name, arguments)
+    walk.run(arguments)
+    return walk.documents()
+
+
+class _Walk:
+    """One pass over the arguments of one call."""
+
+    __slots__ = ("found", "tool_name", "names", "operation", "ui_class")
+
+    def __init__(self, tool_name: str, arguments: Arguments) -> None:
+        tool = targets.tool_of(tool_name)
+        self.found = Inferred()
+        self.tool_name = tool_name
+        self.names = tool.names
+        self.operation = _operation(tool, arguments)
+        action = arguments.get(tool.action or "action")
+        words = targets.tokens(tool_name) + (targets.tokens(action) if isinstance(action, str) else [])
+        self.ui_class = targets.ui_class(words)
+
+    def run(self, arguments: Arguments) -> None:
+        """Look at everything, without recursion."""
+        pending: list[tuple[object, Field, int]] = [(arguments, Field("", ""), 0)]
+        while pending:
+            value, field, depth = pending.pop()
+            if isinstance(value, str):
+                pending += self._text(value, field, depth)
+            elif isinstance(value, (dict, list, tuple)):
+                _check_depth(depth)
+                pending += self._items(value, field, depth + 1)
+            elif field.kind in _NETWORK and type(value) is int:
+                self.found.add("host", str(value), self._operation_on("host", field))  # 2130706433 is 127.0.0.1
+
+    def documents(self) -> list[dict[str, object]]:
+        """What was found.  A tool that runs something touches at least that, under its own name."""
+        runs = self.operation in ("exec", "spawn")
+        if runs and not any(operation == "exec" for _, _, operation, _ in self.found.found):
+            self.found.add("other", self.tool_name, self.operation)
+        return [_document(*target) for target in self.found.found]
+
+    def _items(self, value: object, field: Field, depth: int) -> Iterable[tuple[object, Field, int]]:
+        if isinstance(value, list):
+            if field.kind in ("command", "argv"):
+                self._argv([], value, field.kind)
+            return [(item, field, depth) for item in value if field.kind not in ("command", "argv") or type(item) is not str]
+        pairs = value.items() if isinstance(value, dict) else value  # type: ignore[union-attr]
+        fields = [(item, self._field(key, field), depth) for key, item in pairs]
+        for _, below, _ in fields:
+            self._key(below.name, field)
+        if len(fields) > 1:
+            self._program(fields)
+            self._repo(fields)
+        return fields
+
+    def _field(self, name: str, parent: Field) -> Field:
+        kind = self.names.get(name.lower()) or targets.kind_of_name(name)
+        if not kind and name in targets.SINGLE_INPUTS:
+            kind = targets.kind_of_single(self.tool_name)
+        if not kind and parent.kind in _INHERITED:
+            kind = parent.kind
+        if not self.ui_class and kind == "selector":
+            kind = ""
+        return Field(name, kind)
+
+    def _key(self, name: str, parent: Field) -> None:
+        """Keys are the caller's as well: `{"files": {"/etc/passwd": "…"}}`."""
+        if name.isidentifier():
+            return
+        pairs = values.of_path(name) if parent.kind == "path" and name else values.of_shape(name)
+        self._add(pairs, parent)
+
+    def _repo(self, fields: list[tuple[object, Field, int]]) -> None:
+        """`{owner: "o", repo: "r"}` is o/r."""
+        owner = next((item for item, field, _ in fields if field.name in targets.OWNERS and isinstance(item, str)), "")
+        for item, field, _ in fields:
+            if owner and field.kind == "repo" and isinstance(item, str) and "/" not in item:
+                self.found.add("repo", f"{owner}/{item}", self.operation)
+
+    def _program(self, fields: list[tuple[object, Field, int]]) -> None:
+        """`{command: "curl", args: ["evil.sh"]}` is one command."""
+        command = next((item for item, field, _ in fields if field.kind == "command" and isinstance(item, str)), "")
+        for item, field, _ in fields:
+            if command and field.kind == "argv" and isinstance(item, list):
+                self._argv([command], item, "command")
+
+    def _argv(self, program: list[str], items: list[object], kind: str) -> None:
+        words = program + [item for item in items if isinstance(item, str)]
+        if kind == "command" and words:
+            self.found.add("other", " ".join(words), "exec")
+        shell_words.scan_argv(self.found, words)
+
+    def _text(self, text: str, field: Field, depth: int) -> Iterable[tuple[object, Field, int]]:
+        if not text:
+            return ()
+        read = _READERS.get(field.kind)
+        if read:
+            read(self, text, field)
+        else:
+            self._unknown(text, field)
+        if text.lstrip()[:1] in ("{", "[") and field.kind not in _OPAQUE:
+            embedded = _embedded(text)
+            if embedded is not None:
+                return [(embedded, field, depth + 1)]
+        return ()
+
+    def _unknown(self, text: str, field: Field) -> None:
+        """A text whose name says nothing: its shape, and its words when there are several."""
+        self._words(text, field)
+        if "*** " in text and patches.is_patch(text):
+            patches.scan(self.found, text)
+        if self.operation in ("exec", "spawn"):
+            shell_words.scan(self.found, text)
+
+    def _words(self, text: str, field: Field) -> None:
+        self._add(values.of_shape(text), field)
+        if not text.isalnum() and values.has_several_words(text):
+            self._add(values.of_words(text), field)
+
+    def _path(self, text: str, field: Field) -> None:
+        self._add(values.of_path(text), field)
+        if "{" in text and "," in text:
+            for expanded in shell_words.expand_braces(text, 1):
+                self._add([("path", expanded)], field)
+
+    def _url(self, text: str, field: Field) -> None:
+        self._add(values.of_url(text), field)
+
+    def _host(self, text: str, field: Field) -> None:
+        self._add(values.of_host(text), field)
+
+    def _command(self, text: str, field: Field) -> None:
+        self.found.add("other", text, "exec")
+        shell_words.scan(self.found, text)
+
+    def _vector(self, text: str, field: Field) -> None:
+        shell_words.scan(self.found, text)
+
+    def _code(self, text: str, field: Field) -> None:
+        self.found.add("other", text, "exec")
+        shell_words.scan_code(self.found, text)
+
+    def _sql(self, text: str, field: Field) -> None:
+        if "sql" in field.name.lower() or sql_words.is_sql(text):
+            sql_words.scan(self.found, text)
+        else:
+            self._prose(text, field)
+
+    def _patch(self, text: str, field: Field) -> None:
+        patches.scan(self.found, text)
+        self._prose(text, field)
+
+    def _prose(self, text: str, field: Field) -> None:
+        self._add(values.of_prose(text), field)
+
+    def _name(self, text: str, field: Field) -> None:
+        """A repo, bucket, queue, topic or table: the text itself, and what its shape says."""
+        self.found.add(field.kind, text, self.operation)
+        self._add(values.of_shape(text), field)
+
+    def _selector(self, text: str, field: Field) -> None:
+        self.found.add("other", text, self.ui_class.partition(".")[2], self.ui_class)
+        self._add(values.urls(text), field)
+
+    def _add(self, pairs: Iterable[tuple[str, str]], field: Field) -> None:
+        for kind, value in pairs:
+            self.found.add(kind, value, self._operation_on(kind, field))
+
+    def _operation_on(self, kind: str, field: Field) -> str:
+        operation = self.operation
+        if kind in _NETWORK:
+            return "" if operation in ("exec", "spawn") else operation
+        if kind != "path":
+            return operation
+        if operation in ("copy", "move", "rename"):
+            if not targets.is_source(field.name):
+                return "write"
+            return "read" if operation == "copy" else "move"
+        return "read" if operation in ("exec", "spawn", "resolve") else operation
+
+
+_READERS: Mapping[str, Callable[[_Walk, str, Field], None]] = {
+    "path": _Walk._path,
+    "url": _Walk._url,
+    "host": _Walk._host,
+    "command": _Walk._command,
+    "argv": _Walk._vector,
+    "code": _Walk._code,
+    "sql": _Walk._sql,
+    "patch": _Walk._patch,
+    "text": _Walk._prose,
+    "words": _Walk._words,
+    "selector": _Walk._selector,
+    **dict.fromkeys(("repo", "bucket", "queue", "topic", "table"), _Walk._name),
+}
+_OPAQUE = frozenset(("text", "command", "code", "patch", "sql", "selector"))
+
+
+def _operation(tool: targets.Tool, arguments: Arguments) -> str:
+    """The tool's operation, or the more dangerous one that an action argument names."""
+    if tool.action:
+        action = arguments.get(tool.action)
+        return (targets.tool_of(action).operation if isinstance(action, str) else "") or tool.operation
+    operation = tool.operation
+    for name in targets.ACTIONS:
+        action = arguments.get(name)
+        if isinstance(action, str) and len(action) < 64:
+            operation = targets.more_dangerous(operation, targets.operation_of(targets.tokens(action)))
+    return operation
+
+
+def _check_depth(depth: int) -> None:
+    if depth > targets.MAX_DEPTH:
+        raise InvalidInput(
+            f"expected arguments nested at most {targets.MAX_DEPTH} deep, got more", hint="flatten the value", code="too_deep"
+        )
+
+
+def _embedded(text: str) -> object:
+    """The value of a JSON text, objects as tuples of pairs so that no repeated key is lost; None for other texts."""
+    import json
+
+    try:
+        return json.loads(text, object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _document(kind: str, value: str, operation: str, endpoint_class: str) -> dict[str, object]:
+    document: dict[str, object] = {"kind": kind, "value": value}
+    if operation:
+        document["operation"] = operation
+    if endpoint_class:
+        document["endpoint_class"] = endpoint_class
+    document["inferred"] = True
+    return document

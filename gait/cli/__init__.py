@@ -1,0 +1,101 @@
+"""The command line: COMMANDS maps each noun to its module, and only the one that is used is imported."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+COMMANDS = {
+    "gate": "evaluate an intent against a policy",
+    "mcp": "evaluate a framework's tool call",
+    "policy": "write, check, test and explain policies",
+    "trace": "verify and show signed decisions",
+    "keys": "make, rotate and check signing keys",
+    "doctor": "check this installation",
+    "version": "print the version",
+}
+
+_ABOUT = """\
+Gait decides whether an AI agent's tool call may run, and signs the decision.
+
+Commands:
+{commands}
+
+Exit codes: 0 allow or success, 1 internal failure, 2 verification failed, 3 block,
+4 approval required, 5 regression failed, 6 invalid input, 7 missing dependency,
+8 unsafe operation refused, 9 dry run.  Only 0 may execute.
+
+See gait COMMAND --help."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help of a fixed width: argparse makes a formatter for every option, and asking the terminal imports shutil."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=110)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations; bad usage is invalid input (exit 6), since 2 means verification failed."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{**options, "formatter_class": _Formatter, "allow_abbrev": False})  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Turn a usage error into InvalidInput."""
+        from ..errors import InvalidInput
+
+        raise InvalidInput(message, where=self.prog, hint=f"see {self.prog} --help", code="invalid_usage")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code.  Nothing is raised: a failure is reported and has a code of its own."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(arguments)
+    except SystemExit as done:  # argparse after --help
+        return 0 if done.code is None else 6
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except Exception as error:
+        from .shared import report
+
+        return report(error, "--json" in arguments)
+
+
+def about() -> str:
+    """The text of `gait --help`."""
+    width = max(map(len, COMMANDS))
+    return _ABOUT.format(commands="\n".join(f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()))
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] in (["--json"],):
+        arguments = [*arguments[1:], "--json"]
+    name = arguments[0] if arguments else "--help"
+    if name in ("--help", "-h", "help"):
+        print(about())
+        return 0
+    if name == "--version":
+        name = "version"
+    if name not in COMMANDS:
+        from ..errors import InvalidInput
+        from ..formats.fields import nearest
+
+        message = f"unknown command {name[:80]!r}{nearest(name, list(COMMANDS))}"
+        raise InvalidInput(message, where="gait", hint="see gait --help", code="invalid_usage")
+    return _command(name, arguments[1:])
+
+
+def _command(name: str, arguments: list[str]) -> int:
+    module = import_module("." + name, __name__)
+    parser = Parser(prog=f"gait {name}", description=COMMANDS[name].capitalize() + ".")
+    module.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    code: int = module.run(options)
+    return code

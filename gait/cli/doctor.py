@@ -1,0 +1,31 @@
+"""`gait doctor`: check this installation."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import doctor
+from . import shared
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    shared.common(parser)
+    parser.add_argument("--policy", metavar="FILE", help="also check this policy")
+    parser.epilog = "Example: python3 -I gait.py doctor --policy policy.yaml"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every check; exit code 0, or 2 when one failed."""
+    read_policy = (lambda: shared.read_policy(args.policy).policy.digest) if args.policy else None
+    checks = doctor.check_installation(read_policy)
+    failed = [check for check in checks if check.status == "fail"]
+    value: dict[str, object] = {"ok": not failed, "checks": [check.to_value() for check in checks]}
+    shared.emit(args, value, [line for check in checks for line in _lines(check)])
+    return 2 if failed else 0
+
+
+def _lines(check: doctor.Check) -> list[str]:
+    status = shared.colored({"ok": "ok", "warn": "require_approval"}.get(check.status, "error"), f"{check.status:4}")
+    line = f"{status}  {check.name:11}  {shared.plain(check.detail)}"
+    return [line, f"      fix: {shared.plain(check.fix)}"] if check.fix else [line]

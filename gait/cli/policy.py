@@ -1,0 +1,138 @@
+"""`gait policy`: write, check, format, test and explain policies.  Nothing here signs or records a decision."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pkgutil
+
+from ..errors import InvalidInput, UnsafeOperation
+from ..system import files
+from . import policy_test, shared
+from .decide import explanation
+
+TEMPLATES = ("baseline-lowrisk", "baseline-mediumrisk", "baseline-highrisk")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs and their options."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog=parser.prog)
+    init = shared.verb(verbs, "init", "write a commented template", "gait policy init baseline-highrisk --out policy.yaml")
+    init.add_argument("template", choices=TEMPLATES, help="how much is at stake")
+    init.add_argument("--out", default="policy.yaml", metavar="FILE", help="where to write it (default policy.yaml); - prints it")
+    init.add_argument("--force", action="store_true", help="replace a file that is there")
+    validate = shared.verb(verbs, "validate", "check policies and print their digests", "gait policy validate policy.yaml")
+    validate.add_argument("paths", nargs="+", metavar="FILE", help="a policy; - is standard input")
+    fmt = shared.verb(verbs, "fmt", "print a policy in normal form", "gait policy fmt policy.yaml --write")
+    fmt.add_argument("path", metavar="FILE", help="a policy; - is standard input")
+    fmt.add_argument("--write", action="store_true", help="write it back; refused when comments would be lost")
+    fmt.add_argument("--drop-comments", action="store_true", help="with --write: lose the comments")
+    policy_test.add_arguments(verbs)
+    explain = shared.verb(
+        verbs, "explain", "show which rules are tried for a call and why", "gait policy explain --policy policy.yaml --call call.json"
+    )
+    shared.policy_option(explain)
+    shared.call_options(explain)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one verb; exit code 0, or 5 when `test` finds another answer than expected."""
+    verbs = {"init": _init, "validate": _validate, "fmt": _fmt, "test": policy_test.run, "explain": _explain}
+    return verbs[args.verb](args)
+
+
+def template(name: str) -> bytes:
+    """The text of a template that ships with Gait; read through the loader, so that it works from a zip too."""
+    try:
+        data = pkgutil.get_data(__package__, f"templates/{name.replace('-', '_')}.yaml")
+    except OSError:
+        data = None
+    if data is None:
+        raise InvalidInput(f"the template {name} is not in this copy of Gait", hint="copy the whole gait/ folder")
+    return data
+
+
+def _init(args: argparse.Namespace) -> int:
+    data = template(args.template)
+    if args.out == "-":
+        shared.emit(args, {"ok": True, "template": args.template, "policy": data.decode()}, [data.decode().rstrip("\n")])
+        return 0
+    if args.force:
+        files.write_atomic(args.out, data, 0o644)
+    elif os.path.lexists(args.out):
+        raise InvalidInput("there is a file already", where=args.out, hint="choose another --out, or add --force")
+    else:
+        files.write_exclusive(args.out, data, 0o644)
+    step = f"gait policy validate {args.out}"
+    shared.emit(args, {"ok": True, "template": args.template, "path": args.out, "next": step}, [f"wrote {args.out}", f"next: {step}"])
+    return 0
+
+
+def _validate(args: argparse.Namespace) -> int:
+    shared.one_standard_input(*args.paths)
+    found = []
+    for path in args.paths:
+        policy = shared.read_policy(path).policy
+        source = shared.source_name(path)
+        found.append({"path": source, "policy_digest": policy.digest, "rules": len(policy.rules), "default_verdict": policy.default_verdict})  # fmt: skip
+    lines = [f"valid  {entry['path']}  {entry['rules']} rules  {entry['policy_digest']}" for entry in found]
+    shared.emit(args, {"ok": True, "policies": found}, lines)
+    return 0
+
+
+def _fmt(args: argparse.Namespace) -> int:
+    from ..formats import yaml_writer
+    from ..gate import policy
+
+    data = shared.read_input(args.path, policy.MAX_BYTES, "policy")
+    document = policy.loads(data, shared.source_name(args.path))
+    text = yaml_writer.dumps(document.to_value())
+    if args.write:
+        _write_back(args, data, text)
+    value = {"ok": True, "policy_digest": document.digest, "written": args.write, "policy": text}
+    shared.emit(args, value, [f"wrote {args.path}"] if args.write else [text.rstrip("\n")])
+    return 0
+
+
+def _write_back(args: argparse.Namespace, data: bytes, text: str) -> None:
+    if args.path == "-":
+        raise InvalidInput("standard input cannot be written back", where="--write", code="invalid_usage")
+    if b"#" in data and not args.drop_comments:
+        hint = "print the normal form without --write, or add --drop-comments"
+        raise UnsafeOperation("the policy holds comments (#), which the normal form has not", where=args.path, hint=hint)
+    files.write_atomic(args.path, text.encode("utf-8"), os.stat(args.path).st_mode & 0o777)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from ..gate import explain as steps
+    from ..gate.evaluate import evaluate
+
+    compiled, intent = policy_test.read_case(args)
+    decision = evaluate(compiled, intent)
+    tried = steps.explain(compiled, intent)
+    value: dict[str, object] = {
+        "ok": True,
+        "verdict": decision.verdict,
+        "reason_codes": list(decision.reason_codes),
+        "violations": list(decision.violations),
+        "matched_rule": decision.matched_rule,
+        "targets": [target.to_value() for target in intent.targets],
+        "tried": [step.to_value() for step in tried],
+    }
+    pairs = [("verdict", decision.verdict), ("tool", intent.tool_name), ("reasons", ", ".join(decision.reason_codes))]
+    pairs += [("target", _shown(target.to_value())) for target in intent.targets]
+    shared.emit(args, value, shared.rows(pairs) + explanation(tried) + _ending(decision.matched_rule, decision.reason_codes))
+    return 0
+
+
+def _shown(target: dict[str, object]) -> str:
+    marks = [str(target[name]) for name in ("operation", "endpoint_class") if name in target]
+    flags = [name for name in ("destructive", "inferred") if name in target]
+    return f"{target['kind']} {target['value']}  ({', '.join(marks + flags)})"
+
+
+def _ending(matched_rule: str, reason_codes: tuple[str, ...]) -> list[str]:
+    if matched_rule:
+        return []
+    early = any(code.startswith("fail_closed") for code in reason_codes)
+    return ["fail_closed decided before the rules"] if early else ["no rule matched: default_verdict decided"]

@@ -1,0 +1,153 @@
+"""What the commands share: their common options, their input, and how they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from ..formats.documents import TYPE_CHECKING
+from ..errors import GaitError, InvalidInput, MissingDependency
+from ..system import files
+
+if TYPE_CHECKING:
+    from ..gate.matching import CompiledPolicy
+    from ..store.keys import SigningKeys
+
+_COLORS = {"allow": "32", "block": "31", "require_approval": "33", "dry_run": "36", "ok": "32", "error": "31"}
+
+
+def verb(verbs: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    """Add one verb of a noun, with --json and an example in its help."""
+    about = summary[0].upper() + summary[1:] + "."
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=about, epilog=f"Example: {example}")
+    common(parser)
+    return parser
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    """The option that every command has."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def policy_option(parser: argparse.ArgumentParser) -> None:
+    """--policy, required."""
+    parser.add_argument("--policy", required=True, metavar="FILE", help="the policy, YAML or JSON; - is standard input")
+
+
+def key_options(parser: argparse.ArgumentParser) -> None:
+    """Which key signs or verifies."""
+    parser.add_argument("--key-mode", choices=("dev", "prod"), default="dev", help="dev makes its own key (default)")
+    parser.add_argument("--private-key", metavar="FILE", help="prod: the key ring, or one line of base64, mode 0600")
+    parser.add_argument("--private-key-env", metavar="NAME", help="prod: the environment variable that holds the key")
+
+
+def call_options(parser: argparse.ArgumentParser) -> None:
+    """What is to be decided: an intent, or a framework's call."""
+    parser.add_argument("--intent", metavar="FILE", help="an IntentRequest; - is standard input")
+    parser.add_argument("--call", metavar="FILE", help="a framework's tool call; - is standard input")
+    adapter_options(parser)
+
+
+def adapter_options(parser: argparse.ArgumentParser) -> None:
+    """How a framework's call is read, and what it does not say itself."""
+    parser.add_argument("--adapter", default="mcp", metavar="NAME", help="the framework the call comes from (default mcp)")
+    parser.add_argument("--identity", default="mcp-proxy", help="who calls, unless the call says (default mcp-proxy)")
+    parser.add_argument("--workspace", default=".", help="the agent's workspace, unless the call says (default .)")
+    parser.add_argument("--risk-class", default="high", help="low, medium, high or critical, unless the call says (default high)")
+
+
+def defaults(args: argparse.Namespace) -> dict[str, str]:
+    """The context that a call does not give itself."""
+    return {"identity": args.identity, "workspace": args.workspace, "risk_class": args.risk_class}
+
+
+def read_input(path: str, max_bytes: int, what: str) -> bytes:
+    """The bytes of a file, or of standard input for `-`."""
+    if path != "-":
+        return files.read_bounded(path, max_bytes, what)
+    data = sys.stdin.buffer.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise InvalidInput(f"expected at most {max_bytes} bytes of {what}, got more", where="standard input", hint="send less")
+    return data
+
+
+def read_policy(path: str) -> CompiledPolicy:
+    """The compiled policy of a file."""
+    from ..gate import policy
+    from ..gate.matching import compile_policy
+
+    return compile_policy(policy.loads(read_input(path, policy.MAX_BYTES, "policy"), source_name(path)))
+
+
+def source_name(path: str) -> str:
+    """What errors call an input."""
+    return "standard input" if path == "-" else path
+
+
+def one_standard_input(*paths: str | None) -> None:
+    """Refuse `-` given twice."""
+    if paths.count("-") > 1:
+        raise InvalidInput("standard input can be only one of the inputs", hint="put the other one in a file", code="invalid_usage")
+
+
+def signing_keys(args: argparse.Namespace) -> SigningKeys:
+    """The key ring that the options choose."""
+    from ..store import keys
+
+    return keys.signing_keyring(args.key_mode, args.private_key, args.private_key_env)
+
+
+def verifying_keys(args: argparse.Namespace) -> SigningKeys:
+    """The key ring that the options choose; in dev mode one that is there already."""
+    from ..store import keys
+
+    if args.key_mode == "dev" and not (args.private_key or args.private_key_env or os.path.lexists(keys.dev_path())):
+        hint = "name the key that signed: --key-mode prod --private-key FILE"
+        raise MissingDependency("there is no dev key on this host", where=keys.dev_path(), hint=hint, code="key_missing")
+    return signing_keys(args)
+
+
+def emit(args: argparse.Namespace, value: dict[str, object], lines: list[str]) -> None:
+    """Print one JSON object with --json, else the lines."""
+    print(dumps(value) if args.json else "\n".join(lines))
+
+
+def dumps(value: dict[str, object]) -> str:
+    """The JSON that commands print: ASCII, so that no terminal or log can be misled by it."""
+    return json.dumps(value)
+
+
+def rows(pairs: list[tuple[str, str]]) -> list[str]:
+    """Aligned `name  text` lines without the empty ones, safe for a terminal."""
+    shown = [(name, text) for name, text in pairs if text]
+    width = max((len(name) for name, _ in shown), default=0)
+    return [f"{name:{width}}  {plain(text)}" for name, text in shown]
+
+
+def plain(text: str) -> str:
+    """Text with every control and format character escaped; what an agent wrote cannot move the cursor."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def colored(word: str, text: str, stream: Callable[[], bool] = lambda: sys.stdout.isatty()) -> str:
+    """The text in the word's colour on a terminal; NO_COLOR (no-color.org) and TERM=dumb are respected."""
+    if word not in _COLORS or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream():
+        return text
+    return f"\x1b[{_COLORS[word]}m{text}\x1b[0m"
+
+
+def report(error: Exception, as_json: bool) -> int:
+    """Print a failure, on standard output as JSON or on standard error as text, and return its exit code."""
+    if not isinstance(error, GaitError):
+        error = GaitError(f"internal error: {type(error).__name__}: {error}", hint="report this with the command line")
+    if as_json:
+        print(dumps(error.to_value()))
+        return error.exit_code
+    label = colored("error", "error", lambda: sys.stderr.isatty())
+    print(f"{label}: {plain(str(error))}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {plain(error.hint)}", file=sys.stderr)
+    return error.exit_code

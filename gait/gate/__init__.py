@@ -1,0 +1,1 @@
+"""The decision: a normalised intent meets a compiled policy and becomes a signed record.  Pure."""

@@ -1,0 +1,352 @@
+"""IntentRequest (`gait.gate.intent_request` 1.0.0): one tool call in normal form.
+
+Invariant: an IntentRequest exists only normalised, with its digests.  The rules of the
+normal form are docs/contracts/primitive_contract.md; equal calls give equal digests.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..formats.documents import NamedTuple
+from ..errors import InvalidInput
+from ..formats import hosts, jcs, timestamps
+from ..formats.fields import Fields, Path, lower, refuse, trim
+
+SCHEMA_ID = "gait.gate.intent_request"
+SCHEMA_VERSION = "1.0.0"
+RISK_CLASSES = ("low", "medium", "high", "critical")
+TARGET_KINDS = ("path", "url", "host", "repo", "bucket", "table", "queue", "topic", "other")
+ENDPOINT_CLASSES = (
+    "fs.read", "fs.write", "fs.delete", "proc.exec", "net.http", "net.dns", "ui.click", "ui.type", "ui.navigate", "other",
+)  # fmt: skip
+PROVENANCE_SOURCES = ("user", "tool_output", "external", "system")
+MAX_DEPTH = 64
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+_READS = frozenset("read get list open cat head download stat".split())
+_WRITES = frozenset("write append put create update save copy move rename".split())
+_DELETES = frozenset("delete remove rm unlink rmdir drop truncate".split())
+_EXECS = frozenset("exec spawn run shell command".split())
+_DESTRUCTIVE = _DELETES | {"exec", "spawn"}
+_NAME_CLASSES = (
+    (("read", "list", "fetch", "search"), "fs.read"),
+    (("write", "update", "save", "create"), "fs.write"),
+    (("delete", "remove", "rm", "drop"), "fs.delete"),
+)
+
+
+class Target(NamedTuple):
+    """What a call would touch.  `inferred` is true when an adapter read it from the arguments."""
+
+    kind: str
+    value: str
+    operation: str = ""
+    sensitivity: str = ""
+    endpoint_class: str = ""
+    endpoint_domain: str = ""
+    destructive: bool = False
+    inferred: bool = False
+
+    def to_value(self) -> dict[str, object]:
+        """The target's document; empty and false fields are left out."""
+        return {name: field for name, field in zip(self._fields, self) if field}
+
+
+class ArgProvenance(NamedTuple):
+    """Where one argument came from."""
+
+    arg_path: str
+    source: str
+    source_ref: str = ""
+    integrity_digest: str = ""
+
+    def to_value(self) -> dict[str, object]:
+        """The entry's document; empty fields are left out."""
+        return {name: field for name, field in zip(self._fields, self) if field}
+
+
+class SkillProvenance(NamedTuple):
+    """The package that a call comes from, as claimed."""
+
+    skill_name: str
+    skill_version: str
+    source: str
+    publisher: str
+    digest: str
+    signature_key_id: str
+
+    def to_value(self) -> dict[str, object]:
+        """The document; empty fields are left out."""
+        return {name: field for name, field in zip(self._fields, self) if field}
+
+
+class Context(NamedTuple):
+    """Who asks, from where, and how much is at stake."""
+
+    identity: str
+    workspace: str
+    risk_class: str
+    session_id: str
+    request_id: str
+    auth_context: dict[str, object]
+    credential_scopes: tuple[str, ...]
+    environment_fingerprint: str
+
+    def to_value(self) -> dict[str, object]:
+        """The document; empty fields are left out."""
+        value = {name: field for name, field in zip(self._fields, self) if field}
+        if self.credential_scopes:
+            value["credential_scopes"] = list(self.credential_scopes)
+        return value
+
+
+class IntentRequest(NamedTuple):
+    """One tool call in normal form.  `warnings` names what was ignored; it is in no digest."""
+
+    created_at: str
+    producer_version: str
+    tool_name: str
+    args: dict[str, object]
+    targets: tuple[Target, ...]
+    arg_provenance: tuple[ArgProvenance, ...]
+    skill_provenance: SkillProvenance | None
+    context: Context
+    args_digest: str
+    intent_digest: str
+    warnings: tuple[str, ...]
+
+    def to_value(self) -> dict[str, object]:
+        """The whole document in normal form; reading it gives the same intent again."""
+        head = {"schema_id": SCHEMA_ID, "schema_version": SCHEMA_VERSION}
+        times = {"created_at": self.created_at, "producer_version": self.producer_version}
+        given = {name: text for name, text in times.items() if text}
+        body = _digested(
+            self.tool_name, self.args, self.targets, self.arg_provenance, self.skill_provenance, self.context
+        )
+        return {**head, **given, **body, "args_digest": self.args_digest, "intent_digest": self.intent_digest}
+
+
+def read(value: object) -> IntentRequest:
+    """Normalise an IntentRequest document.  InvalidInput names the field that is not acceptable.
+
+    Unknown fields are ignored with a warning (versions are additive).  A digest that is given
+    must be the one computed here.
+    """
+    fields = Fields(value)
+    _check_schema(fields)
+    tool_name = lower(fields.required("tool_name"))
+    args = _args(fields)
+    targets = _targets(fields, tool_name)
+    provenance = _provenance(fields)
+    skill = _skill(fields)
+    context = _context(fields)
+    body = _digested(tool_name, args, targets, provenance, skill, context)
+    digests = _checked_digest(fields, "args_digest", args), _checked_digest(fields, "intent_digest", body)
+    created_at, producer = _created_at(fields), fields.text("producer_version")
+    warnings = tuple(f"unknown field {key[:80]!r} ignored" for key in fields.unknown())
+    return IntentRequest(
+        created_at, producer, tool_name, args, targets, provenance, skill, context, *digests, warnings
+    )
+
+
+def risk_class_of(value: object) -> str:
+    """The lower-cased risk class of a document that may have no normal form; empty when there is none."""
+    context = value.get("context") if isinstance(value, dict) else None
+    risk = context.get("risk_class") if isinstance(context, dict) else None
+    return lower(trim(risk)) if isinstance(risk, str) else ""
+
+
+def infer_domain(kind: str, value: str) -> str:
+    """The endpoint_domain that a host or url target has when none is given."""
+    if kind == "url":
+        return hosts.of_url(value)
+    if kind != "host":
+        return ""
+    for scheme in ("http://", "https://"):
+        value = value[len(scheme) :] if value.startswith(scheme) else value
+    return lower(value.partition("/")[0].partition(":")[0])
+
+
+def _check_schema(fields: Fields) -> None:
+    schema_id, version = fields.text("schema_id", SCHEMA_ID), fields.text("schema_version", SCHEMA_VERSION)
+    if schema_id not in ("", SCHEMA_ID):
+        raise refuse(("schema_id",), SCHEMA_ID, schema_id)
+    if version and not re.fullmatch(r"1\.[0-9]{1,9}\.[0-9]{1,9}", version):
+        raise refuse(("schema_version",), "a 1.x version", version)
+
+
+def _created_at(fields: Fields) -> str:
+    text = fields.text("created_at")
+    if text:
+        try:
+            timestamps.loads(text)
+        except InvalidInput as error:
+            raise refuse(fields.at("created_at"), "an RFC 3339 time", text) from error
+    return text
+
+
+def _checked_digest(fields: Fields, name: str, value: object) -> str:
+    given, digest = fields.text(name), jcs.digest(value)
+    if given and given != digest:
+        raise refuse(fields.at(name), f"the digest of the normal form, {digest}", given, "leave it out")
+    return digest
+
+
+def _digested(
+    tool_name: str,
+    args: dict[str, object],
+    targets: tuple[Target, ...],
+    provenance: tuple[ArgProvenance, ...],
+    skill: SkillProvenance | None,
+    context: Context,
+) -> dict[str, object]:
+    """The members that intent_digest covers."""
+    body: dict[str, object] = {
+        "tool_name": tool_name,
+        "args": args,
+        "targets": [target.to_value() for target in targets],
+    }
+    if provenance:
+        body["arg_provenance"] = [entry.to_value() for entry in provenance]
+    if skill:
+        body["skill_provenance"] = skill.to_value()
+    return {**body, "context": context.to_value()}
+
+
+def _args(fields: Fields) -> dict[str, object]:
+    value = fields.raw("args")
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise refuse(fields.at("args"), "an object", value)
+    return _object(value, fields.at("args"))
+
+
+def _object(value: dict[str, object], path: Path) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if len(path) > MAX_DEPTH:
+        raise refuse(path[:3], f"nested at most {MAX_DEPTH} deep", value)
+    for key, item in value.items():
+        name = trim(key)
+        if not name:
+            raise refuse((*path, key), "under a key that is not empty", key)
+        if name in found:
+            raise refuse((*path, key), "under a key that stays unique when trimmed", key)
+        kind = type(item)
+        found[name] = trim(item) if kind is str else item if kind is bool else _argument(item, (*path, name))  # type: ignore[arg-type]
+    return found
+
+
+def _argument(value: object, path: Path) -> object:
+    """One argument in normal form: every text and key trimmed, at every depth."""
+    if isinstance(value, str):
+        return trim(value)
+    if isinstance(value, dict):
+        return _object(value, path)
+    if isinstance(value, list):
+        if len(path) > MAX_DEPTH:
+            raise refuse(path[:3], f"nested at most {MAX_DEPTH} deep", value)
+        return [_argument(item, (*path, index)) for index, item in enumerate(value)]
+    if type(value) is int and not -jcs.MAX_INTEGER <= value <= jcs.MAX_INTEGER:
+        raise refuse(path, "a number within +-(2**53 - 1)", value, "write large integers as text")
+    return value
+
+
+def _targets(fields: Fields, tool_name: str) -> tuple[Target, ...]:
+    items = fields.items("targets")
+    if not items:
+        return ()
+    return tuple(sorted({_target(item, (*fields.at("targets"), index), tool_name) for index, item in enumerate(items)}))
+
+
+def _target(item: object, path: Path, tool_name: str) -> Target:
+    fields = Fields(item, path)
+    kind = fields.word("kind", TARGET_KINDS)
+    value = fields.required("value")
+    operation = lower(fields.text("operation"))
+    if not kind:
+        raise refuse(fields.at("kind"), f"one of {', '.join(TARGET_KINDS)}", fields.raw("kind"))
+    if kind == "path" and "\0" in value:
+        raise refuse(fields.at("value"), "a path without NUL", value)
+    endpoint_class = fields.word("endpoint_class", ENDPOINT_CLASSES) or _infer_class(kind, operation, tool_name)
+    domain = lower(fields.text("endpoint_domain")) or infer_domain(kind, value)
+    destructive = (
+        fields.boolean("destructive") or endpoint_class in ("fs.delete", "proc.exec") or operation in _DESTRUCTIVE
+    )
+    sensitivity, inferred = lower(fields.text("sensitivity")), fields.boolean("inferred")
+    return Target(kind, value, operation, sensitivity, endpoint_class, domain, destructive, inferred)
+
+
+def _infer_class(kind: str, operation: str, tool_name: str) -> str:
+    if kind == "path":
+        return _path_class(operation, tool_name)
+    if kind in ("host", "url"):
+        return "net.dns" if operation in ("dns", "resolve", "lookup") else "net.http"
+    if kind == "other" and (operation in _EXECS or any(word in tool_name for word in _EXECS)):
+        return "proc.exec"
+    return "other"
+
+
+def _path_class(operation: str, tool_name: str) -> str:
+    for operations, endpoint_class in ((_READS, "fs.read"), (_WRITES, "fs.write"), (_DELETES, "fs.delete")):
+        if operation in operations:
+            return endpoint_class
+    segment = tool_name.rpartition("/")[2]
+    for words, endpoint_class in _NAME_CLASSES:
+        if any(word in segment for word in words):
+            return endpoint_class
+    return "other"
+
+
+def _provenance(fields: Fields) -> tuple[ArgProvenance, ...]:
+    entries = set()
+    for index, item in enumerate(fields.items("arg_provenance")):
+        entry = Fields(item, (*fields.at("arg_provenance"), index))
+        arg_path = entry.required("arg_path")
+        source = entry.word("source", PROVENANCE_SOURCES)
+        if not source:
+            raise refuse(entry.at("source"), f"one of {', '.join(PROVENANCE_SOURCES)}", entry.raw("source"))
+        entries.add(ArgProvenance(arg_path, source, entry.text("source_ref"), _hex64(entry, "integrity_digest")))
+    return tuple(sorted(entries))
+
+
+def _hex64(fields: Fields, name: str) -> str:
+    text = lower(fields.text(name))
+    if text and not _DIGEST.fullmatch(text):
+        raise refuse(fields.at(name), "64 hex digits", text)
+    return text
+
+
+def _skill(fields: Fields) -> SkillProvenance | None:
+    if not fields.has("skill_provenance"):
+        return None
+    skill = fields.fields("skill_provenance")
+    return SkillProvenance(
+        skill_name=skill.required("skill_name"),
+        skill_version=skill.text("skill_version"),
+        source=lower(skill.required("source")),
+        publisher=skill.required("publisher"),
+        digest=_hex64(skill, "digest"),
+        signature_key_id=skill.text("signature_key_id"),
+    )
+
+
+def _context(fields: Fields) -> Context:
+    context = fields.fields("context")
+    auth = context.raw("auth_context")
+    if auth is not None and type(auth) is not dict:
+        raise refuse(context.at("auth_context"), "an object", auth)
+    risk_class = context.word("risk_class", RISK_CLASSES)
+    if not risk_class:
+        raise refuse(context.at("risk_class"), f"one of {', '.join(RISK_CLASSES)}", context.raw("risk_class"))
+    return Context(
+        identity=context.required("identity"),
+        workspace=context.required("workspace").replace("\\", "/"),
+        risk_class=risk_class,
+        session_id=context.text("session_id"),
+        request_id=context.text("request_id"),
+        auth_context=_object(auth or {}, context.at("auth_context")),  # type: ignore[arg-type]
+        credential_scopes=context.texts("credential_scopes"),
+        environment_fingerprint=context.text("environment_fingerprint"),
+    )

@@ -1,0 +1,70 @@
+"""TraceRecord (`gait.gate.trace` 1.0.0): the evidence of one decision, ready to be signed."""
+
+from __future__ import annotations
+
+import hashlib
+
+from .. import __version__
+from .decision import Decision
+from .intent import IntentRequest
+
+SCHEMA_ID = "gait.gate.trace"
+SCHEMA_VERSION = "1.0.0"
+
+
+def trace_id(decision: Decision) -> str:
+    """The decision's name: 24 hex digits, equal for equal policy, intent and verdict."""
+    text = f"{decision.policy_digest}:{decision.intent_digest}:{decision.verdict}"
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:24]
+
+
+def build(
+    decision: Decision, intent: IntentRequest, created_at: str, latency_ms: float = 0.0, correlation_id: str = ""
+) -> dict[str, object]:
+    """The unsigned record of a decision about an intent; `latency_ms` 0 leaves the field out."""
+    record = _head(decision, created_at, correlation_id)
+    record.update(tool_name=intent.tool_name, args_digest=intent.args_digest)
+    record.update(_answer(decision, latency_ms))
+    if intent.skill_provenance:
+        record["skill_provenance"] = intent.skill_provenance.to_value()
+    context = intent.context
+    record["context"] = {"identity": context.identity, "workspace": context.workspace, "risk_class": context.risk_class}
+    for name in ("session_id", "request_id"):
+        if getattr(context, name):
+            record["context"][name] = getattr(context, name)  # type: ignore[index]
+    return record
+
+
+def build_invalid(decision: Decision, created_at: str, correlation_id: str = "") -> dict[str, object]:
+    """The unsigned record of a block for an intent without a normal form; its intent digest is of the raw bytes."""
+    record = _head(decision, created_at, correlation_id)
+    return {**record, **_answer(decision, 0.0), "intent_digest_basis": "raw"}
+
+
+def _head(decision: Decision, created_at: str, correlation_id: str) -> dict[str, object]:
+    record: dict[str, object] = {
+        "schema_id": SCHEMA_ID,
+        "schema_version": SCHEMA_VERSION,
+        "created_at": created_at,
+        "producer_version": __version__,
+        "trace_id": trace_id(decision),
+    }
+    if correlation_id:
+        record["correlation_id"] = correlation_id
+    return record
+
+
+def _answer(decision: Decision, latency_ms: float) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "intent_digest": decision.intent_digest,
+        "policy_digest": decision.policy_digest,
+        "verdict": decision.verdict,
+        "reason_codes": list(decision.reason_codes),
+    }
+    if decision.violations:
+        answer["violations"] = list(decision.violations)
+    if decision.matched_rule:
+        answer["matched_rule"] = decision.matched_rule
+    if latency_ms:
+        answer["latency_ms"] = latency_ms
+    return answer

@@ -1,0 +1,105 @@
+"""One tool call in, one signed decision out: the path that every command and service shares.
+
+Invariant: a decision leaves this module only inside a signed record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from time import perf_counter
+from collections.abc import Mapping
+
+from ..formats.documents import NamedTuple
+from ..errors import InvalidInput
+from ..formats import strict_json
+from ..gate import intent as intents
+from ..gate import trace
+from ..gate.decision import Decision
+from ..gate.evaluate import evaluate, invalid_intent
+from ..gate.intent import IntentRequest
+from ..gate.matching import CompiledPolicy
+from ..signing import envelope
+from ..signing.keys import Key
+from ..system import clock
+
+MAX_BYTES = 16 * 1024 * 1024
+DEFAULTS = {"identity": "mcp-proxy", "workspace": ".", "risk_class": "high"}
+
+
+class Call(NamedTuple):
+    """The bytes of one call.  `adapter` names its framework; empty text means an IntentRequest document."""
+
+    data: bytes
+    source: str
+    adapter: str = ""
+    defaults: Mapping[str, str] = DEFAULTS
+    run_id: str = ""
+
+
+class Judged(NamedTuple):
+    """A decision with its signed record; `intent` is None when the call has no normal form."""
+
+    decision: Decision
+    record: dict[str, object]
+    intent: IntentRequest | None
+
+    def to_value(self, trace_path: str, warnings: tuple[str, ...] = ()) -> dict[str, object]:
+        """The answer that every command and endpoint gives."""
+        intent, decision = self.intent, self.decision
+        value: dict[str, object] = {"ok": True, "verdict": decision.verdict}
+        if intent:
+            value["tool_name"] = intent.tool_name
+        value.update(
+            reason_codes=list(decision.reason_codes),
+            violations=list(decision.violations),
+            matched_rule=decision.matched_rule,
+            required_approvals=decision.required_approvals,
+            policy_digest=decision.policy_digest,
+            intent_digest=decision.intent_digest,
+        )
+        if intent:
+            value["args_digest"] = intent.args_digest
+        key_id = self.record["signature"]["key_id"]  # type: ignore[index]
+        value.update(trace_id=self.record["trace_id"], trace_path=trace_path, key_id=key_id)
+        found = (*warnings, *(intent.warnings if intent else ()))
+        return {**value, "warnings": list(found)} if found else value
+
+
+def document(call: Call) -> object:
+    """The IntentRequest document of a call, not yet normalised.  InvalidInput: not JSON, or not the adapter's shape."""
+    value = strict_json.loads(call.data, call.source, MAX_BYTES)
+    if not call.adapter:
+        return value
+    from .. import adapters
+
+    try:
+        return adapters.to_document(call.adapter, value, call.defaults)
+    except InvalidInput as error:
+        error.where = error.where or call.source
+        raise
+
+
+def judge(compiled: CompiledPolicy, call: Call, key: Key) -> Judged:
+    """Decide a call and sign the record.
+
+    InvalidInput: the call has no normal form and fail_closed does not claim its risk class; nothing is recorded.
+    """
+    started = perf_counter()
+    value = document(call)
+    created_at = clock.now_text()
+    try:
+        intent = intents.read(value)
+    except InvalidInput as error:
+        blocked = invalid_intent(compiled, value, hashlib.sha256(call.data).hexdigest())
+        if blocked is None:
+            error.where = error.where or call.source
+            raise
+        return Judged(blocked, _signed(trace.build_invalid(blocked, created_at, call.run_id), key), None)
+    decision = evaluate(compiled, intent)
+    latency_ms = 0.0 if "SOURCE_DATE_EPOCH" in os.environ else round((perf_counter() - started) * 1000, 3)
+    return Judged(decision, _signed(trace.build(decision, intent, created_at, latency_ms, call.run_id), key), intent)
+
+
+def _signed(record: dict[str, object], key: Key) -> dict[str, object]:
+    return envelope.sign(record, key, envelope.TRACE)

@@ -1,0 +1,1 @@
+"""What Gait keeps on disk: key rings and traces, under $GAIT_HOME."""

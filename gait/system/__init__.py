@@ -1,0 +1,1 @@
+"""Effects without Gait: files and clocks."""

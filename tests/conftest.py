@@ -1,0 +1,34 @@
+"""What every test starts from: no setting of the developer's own reaches Gait, and no test reaches the developer's files."""
+
+from __future__ import annotations
+
+import os
+import site
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Set by `make fuzz` and `make coverage` for this run; everything else that begins with GAIT_ is Gait's own setting.
+KEPT = ("GAIT_FUZZ_ROUNDS", "GAIT_FUZZ_SEED", "GAIT_ROOT")
+
+
+def pytest_configure() -> None:
+    """Drop what would change the answers of Gait, or of a pytest that a test starts."""
+    for name in list(os.environ):
+        if name.startswith("GAIT_") and name not in KEPT:
+            del os.environ[name]
+    for name in ("SOURCE_DATE_EPOCH", "PYTEST_ADDOPTS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "NO_COLOR", "FORCE_COLOR"):
+        os.environ.pop(name, None)
+    # pytest may be installed for the user only: children find it although HOME is another one.
+    os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of the test's own: Gait's keys and traces go there, in this process and in children."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GAIT_HOME", str(home / "gait"))
+    return home
