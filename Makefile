@@ -46,11 +46,11 @@ fixtures-check: ## compare the golden evidence, changing nothing
 	else echo 'no scripts/fixtures.py: skipped'; fi
 
 coverage: ## run the tests measured, subprocesses included; lines and branches are each held to COVERAGE_LEAST
-	@rm -f .coverage .coverage.* coverage.json
-	@$(OWN); export GAIT_ROOT="$(CURDIR)"; \
+	@$(OWN); data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT; \
+	export GAIT_ROOT="$(CURDIR)" COVERAGE_FILE="$$data/coverage"; \
 	COVERAGE_PROCESS_START="$(CURDIR)/setup.cfg" "$$py" -m pytest -q $(ARGS) && \
-	"$$py" -m coverage combine -q && "$$py" -m coverage json -q -o coverage.json && "$$py" -m coverage report && \
-	"$$py" scripts/coverage_gate.py coverage.json $(COVERAGE_LEAST)
+	"$$py" -m coverage combine -q && rm -f "$$data"/coverage.* && "$$py" -m coverage report && "$$py" -m coverage json -q -o "$$data/json" && \
+	"$$py" scripts/coverage_gate.py "$$data/json" $(COVERAGE_LEAST)
 
 fuzz: ## property tests with 200,000 rounds
 	@export GAIT_FUZZ_ROUNDS=$${GAIT_FUZZ_ROUNDS:-200000}; $(DEV) -m pytest -m fuzz $(ARGS)
@@ -62,5 +62,5 @@ matrix: ## run the tests with every Python 3.9 to 3.13 found, in .venvs/
 	@$(PYTHON) scripts/matrix.py $(ARGS)
 
 clean: ## remove what the targets made (.venv and .venvs too)
-	@rm -rf .venv .venvs .benchmarks .pytest_cache .mypy_cache build dist gait.egg-info htmlcov coverage.json .coverage .coverage.*
+	@rm -rf .venv .venvs .benchmarks .pytest_cache .mypy_cache build dist gait.egg-info .coverage .coverage.*
 	@find gait scripts tests skills -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,9 +4,10 @@ One tool call in, one signed verdict out.  The folders are the nouns of the comm
 on two foundations; an import goes only downwards:
 
     cli/        one file per noun of the command line, imported on use         L9
-    mcp/        tool calls of the Model Context Protocol; doctor: self-checks   L8
-    store/      what Gait keeps on disk: keys, traces                           L7
-    system/     effects without Gait: files, clock                              L6
+    service/    the decision API of `gait mcp serve`; doctor: self-checks       L8
+    judge       the one path from a call to a signed record
+    store/      what Gait keeps on disk: keys, traces, the journal              L7
+    system/     effects without Gait: files, clock, the HTTP listener           L6
     ======= everything below is pure: no clock, randomness, files, processes =======
     adapters/   a framework's tool call -> IntentRequest                        L4
     exporters/  verified traces -> SIEM and OpenTelemetry lines                 L4

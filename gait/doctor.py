@@ -44,7 +44,7 @@ def _python() -> Check:
 
 def _import_path() -> Check:
     """Whether a json.py in the working directory could have been imported in the standard library's place."""
-    library = os.path.dirname(os.path.realpath(os.__file__))
+    library = os.path.join(os.path.dirname(os.path.realpath(os.__file__)), "")
     for name in _SHADOWED:
         origin = os.path.realpath(getattr(sys.modules.get(name), "__file__", None) or os.__file__)
         if not origin.startswith(library):

@@ -16,6 +16,7 @@ class GaitError(Exception):
     category = "internal_failure"
     http_status = 500
     retryable = False
+    next_step = "report this with the command line"  # the hint in documents, where an error has none of its own
 
     def __init__(self, message: str, *, where: str = "", hint: str = "", code: str = "") -> None:
         super().__init__(message)
@@ -36,7 +37,7 @@ class GaitError(Exception):
             "error_code": self.error_code,
             "error_category": self.category,
             "retryable": self.retryable,
-            "hint": self.hint,
+            "hint": self.hint or self.next_step,
         }
 
 
@@ -47,6 +48,7 @@ class InvalidInput(GaitError):
     error_code = "invalid_input"
     category = "invalid_input"
     http_status = 400
+    next_step = "correct the value there and try again"
 
     def __init__(
         self, message: str, *, where: str = "", hint: str = "", code: str = "", path: tuple[str | int, ...] = ()
@@ -68,6 +70,7 @@ class VerificationFailed(GaitError):
     error_code = "verification_failed"
     category = "verification_failed"
     http_status = 422
+    next_step = "do not trust this document"
 
 
 class StorageError(GaitError):
@@ -77,6 +80,7 @@ class StorageError(GaitError):
     category = "io_failure"
     http_status = 503
     retryable = True
+    next_step = "check the path, its permissions and the free space"
 
 
 class MissingDependency(GaitError):
@@ -86,6 +90,7 @@ class MissingDependency(GaitError):
     error_code = "missing_dependency"
     category = "dependency_missing"
     http_status = 503
+    next_step = "provide what is missing and try again"
 
 
 class UnsafeOperation(GaitError):
@@ -95,3 +100,4 @@ class UnsafeOperation(GaitError):
     error_code = "unsafe_operation"
     category = "unsafe_operation"
     http_status = 403
+    next_step = "choose a form of the operation that keeps what is there"

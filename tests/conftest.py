@@ -32,3 +32,9 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GAIT_HOME", str(home / "gait"))
     return home
+
+
+@pytest.fixture(scope="session")
+def patience() -> int:
+    """What a test multiplies its time limit by: code that is measured for coverage runs several times slower."""
+    return 10 if os.environ.get("COVERAGE_PROCESS_START") else 1

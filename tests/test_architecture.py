@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     **{"": 0, "errors": 0, "formats": 1, "signing": 2, "gate": 3, "adapters": 4, "runpack": 4, "exporters": 4},
     **{"regress": 5, "registry": 5, "guard": 5, "system": 6, "store": 7},
+    # The one path from a call to a signed record, which mcp, service, hosts and the command line share.
+    "judge": 7.5,
     **{"mcp": 8, "service": 8, "hosts": 8, "bridges": 8, "doctor": 8, "cli": 9, "__main__": 10},
 }
 SYSTEM = LAYERS["system"]
@@ -346,13 +348,12 @@ def test_a_package_imports_nothing():
     report(problems)
 
 
-def test_a_table_loads_no_other_module_of_gait():
+def test_the_command_table_loads_no_other_module_of_gait():
     problems = []
     for module in modules():
-        if module.name in TABLES:
-            for target, item in own_imports(module):
-                if item.at_module_level and layer(target) > 0:
-                    problems.append(f"{module.at(item.line)}: {item.target} is loaded for every command")
+        for target, item in own_imports(module):
+            if module.name == "cli" and item.at_module_level and layer(target) > 0:
+                problems.append(f"{module.at(item.line)}: {item.target} is loaded for every command")
     report(problems)
 
 
@@ -372,10 +373,10 @@ def test_functions_are_short():
     report([f"{m.at(node.lineno)}: {node.name} has {lines} lines, at most 40" for m, node, lines in functions() if lines > 40])
 
 
-def test_half_of_the_functions_are_under_ten_lines(record_property):
+def test_half_of_the_functions_are_under_ten_lines(record_testsuite_property):
     lengths = [lines for _, _, lines in functions()]
     median = statistics.median(lengths)
-    record_property("median_function_lines", median)
+    record_testsuite_property("median_function_lines", median)
     print(f"{len(lengths)} functions, median {median} lines, longest {max(lengths)}")
     assert median < 10
 

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PLANTED = ("json", "argparse", "hashlib", "hmac", "re", "typing", "platform", "importlib", "gait")
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 
+UNMEASURED = {"COVERAGE_PROCESS_START": ""}  # coverage imports json and others itself, and needs a working directory
+
 # A folder's name may hold anything but a slash.
 AWKWARD = "a b/it's \"quoted\"/$HOME;*/\u00e9 \u96ea/" + "/".join("deep" for _ in range(30))
 
@@ -117,7 +119,7 @@ def test_the_working_directory_may_be_gone(tmp_path):
     launcher, gone = copy(tmp_path / "copy"), tmp_path / "gone"
     gone.mkdir()
     script = 'rmdir "$1" && exec "$2" -I "$3" version --json'
-    assert_version(run("sh", "-c", script, "sh", gone, sys.executable, launcher, cwd=gone))
+    assert_version(run("sh", "-c", script, "sh", gone, sys.executable, launcher, cwd=gone, **UNMEASURED))
 
 
 def test_the_copy_runs_and_not_an_installed_gait(tmp_path):
@@ -138,9 +140,16 @@ def test_the_copy_runs_and_not_an_installed_gait(tmp_path):
 def test_control_planted_files_run_when_they_are_imported(tmp_path):
     mark = plant(tmp_path / "workspace")
     for name in ("json", "argparse", "hashlib", "gait"):
-        run(sys.executable, "-c", f"import {name}", cwd=tmp_path / "workspace")
-    run(sys.executable, "-m", "gait", cwd=tmp_path / "workspace")
-    assert {"json", "argparse", "hashlib", "gait", "__main__"} <= set(mark.read_text().split())
+        run(sys.executable, "-c", f"import {name}", cwd=tmp_path / "workspace", **UNMEASURED)
+    assert {"json", "argparse", "hashlib", "gait"} <= set(mark.read_text().split())
+
+
+def test_control_a_planted_package_runs_as_a_module(tmp_path):
+    mark = plant(tmp_path / "workspace")
+    for path in (tmp_path / "workspace").glob("*.py"):  # or runpy would stop at one of them
+        path.unlink()
+    run(sys.executable, "-m", "gait", cwd=tmp_path / "workspace", **UNMEASURED)
+    assert mark.read_text().split() == ["gait", "__main__"]
 
 
 def test_planted_files_in_the_working_directory(workspace, tmp_path):
@@ -162,8 +171,9 @@ def test_planted_files_beside_the_launcher(tmp_path):
     shutil.rmtree(tmp_path / "copy" / "gait")
     (tmp_path / "copy" / "gait.py").unlink()
     launcher = copy(tmp_path / "copy")
-    assert_version(run(sys.executable, "-I", launcher, "version", "--json", cwd=tmp_path / "copy"))
-    assert_version(run(sys.executable, launcher, "version", "--json", cwd=tmp_path / "copy"))
+    for cwd in (tmp_path, tmp_path / "copy"):
+        assert_version(run(sys.executable, "-I", launcher, "version", "--json", cwd=cwd))
+        assert_version(run(sys.executable, launcher, "version", "--json", cwd=cwd))
     assert not mark.exists(), mark.read_text()
 
 
@@ -216,45 +226,48 @@ def test_an_old_python_is_told_plainly(version, words, tmp_path):
     assert done.stderr.startswith("gait needs Python 3.9 or newer; ") and done.stderr.count("\n") == 1
 
 
-def stub(tmp_path: Path, body: str) -> Path:
-    """A launcher whose `main` is `body`: the ends of a process, whatever the command."""
-    launcher = copy(tmp_path / "copy")
-    (tmp_path / "copy/gait/cli/__init__.py").write_text("import os, signal, sys\ndef main():\n    " + body + "\n")
-    return launcher
+def stub(body: str) -> list[str]:
+    """The command of a process whose `main` is `body`: the ends of a process, whatever was asked of it."""
+    code = f"import os, signal, sys\ndef main():\n    {body}\nsys.path.append({str(ROOT)!r})\n"
+    return [sys.executable, "-I", "-c", code + "import gait.cli\ngait.cli.main = main\nfrom gait.__main__ import run\nsys.exit(run())"]
 
 
 @pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGINT); return 0"])
 def test_an_interrupt_is_quiet_and_never_success(body, tmp_path):
-    done = run(sys.executable, "-I", stub(tmp_path, body), cwd=tmp_path)
+    done = run(*stub(body), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (130, "")
 
 
 @pytest.mark.parametrize("code, exit_code", [("0", 0), ("3", 3), ("9", 9), ("None", 1), ("256", 1), ("-1", 1), ("'no'", 1), ("1000", 1)])
 def test_only_an_exit_code_is_an_exit_code(code, exit_code, tmp_path):
-    assert run(sys.executable, "-I", stub(tmp_path, f"return {code}"), cwd=tmp_path).returncode == exit_code
+    assert run(*stub(f"return {code}"), cwd=tmp_path).returncode == exit_code
 
 
 @pytest.mark.parametrize("code, exit_code", [(0, 1), (3, 3)])
 @pytest.mark.parametrize("size", [10, 1_000_000])
-def test_a_reader_that_went_away(code, exit_code, size, tmp_path):
-    launcher = stub(tmp_path, f"sys.stdout.write('x' * {size}); return {code}")
+def test_a_reader_that_went_away(code, exit_code, size):
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-I", str(launcher)], stdout=write, stderr=subprocess.PIPE, timeout=60)
+    command = stub(f"sys.stdout.write('x' * {size}); return {code}")
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60)
     os.close(write)
     assert done.stderr == b""
     assert done.returncode == (exit_code if size == 10 else 1)  # a large text fails inside main, before it has a code
 
 
+def test_the_standard_librarys_own_folder_stays_importable():
+    here = os.path.dirname(os.__file__)
+    assert_version(run(sys.executable, "-m", "gait", "version", "--json", cwd=Path(here), PYTHONPATH=str(ROOT)))
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_full_disk_is_no_allow(tmp_path):
-    launcher = stub(tmp_path, "sys.stdout.write('allow'); return 0")
+def test_a_full_disk_is_no_allow():
+    command = stub("sys.stdout.write('allow'); return 0")
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-I", str(launcher)], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith("gait: the output could not be written") and "Traceback" not in done.stderr
 
 
 def test_no_standard_output_at_all(tmp_path):
-    launcher = stub(tmp_path, "return 3")
-    assert run("sh", "-c", 'exec "$0" -I "$1" >&-', sys.executable, launcher, cwd=tmp_path).returncode == 3
+    assert run("sh", "-c", 'exec "$@" >&-', "sh", *stub("return 3"), cwd=tmp_path).returncode == 3

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..formats.documents import TYPE_CHECKING
 from ..errors import InvalidInput
+from ..formats.documents import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..gate.intent import IntentRequest
@@ -31,25 +31,27 @@ ADAPTERS: Mapping[str, str] = {
 }
 
 
-def to_intent(adapter: str, call: object, defaults: Mapping[str, str]) -> IntentRequest:
+def to_intent(adapter: str, call: object, defaults: Mapping[str, object]) -> IntentRequest:
     """The intent of one tool call in a framework's own shape: `to_document`, normalised."""
     from ..gate import intent
 
     return intent.read(to_document(adapter, call, defaults))
 
 
-def to_document(adapter: str, call: object, defaults: Mapping[str, str]) -> dict[str, object]:
+def to_document(
+    adapter: str, call: object, defaults: Mapping[str, object], trusted: frozenset[str] | None = None
+) -> dict[str, object]:
     """The IntentRequest document of one tool call in a framework's own shape, which is left as it is.
 
     `defaults` holds identity, workspace and risk_class, and may hold session_id and request_id.  What the call itself says
     about its context (the `context` object of the mcp, openclaw and gastown shapes; cwd, session_id, tool_use_id and the like
-    of hook events) takes their place field by field: a caller that does not trust its client removes those first.
+    of hook events) takes their place field by field, where `trusted` (None: every field) lets it.
     Targets that the call gives are joined by inferred ones; endpoint classes and domains that it claims are dropped.
     InvalidInput: an unknown adapter; a call of another shape, with the expected one; arguments past the limits in targets.py.
     """
     from .call import make_document
 
-    return make_document(read(adapter, call), defaults)
+    return make_document(read(adapter, call), defaults, trusted)
 
 
 def read(adapter: str, call: object) -> ToolCall:
@@ -60,7 +62,7 @@ def read(adapter: str, call: object) -> ToolCall:
     try:
         return module.read(call)  # type: ignore[no-any-return]
     except InvalidInput as error:
-        message = f"adapter {adapter[:40]}: {error.message}; expected {module.SHAPE}"
+        message = f"adapter {adapter[:40]}: {error}; expected {module.SHAPE}"
         raise InvalidInput(message, hint=error.hint, code="invalid_call", path=error.path) from error
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..formats.documents import NamedTuple
 from ..errors import InvalidInput
 from ..formats import strict_json
+from ..formats.documents import NamedTuple
 from ..formats.fields import Fields, lower, refuse, trim
 from .inference import infer
 from .targets import MAX_DEPTH
@@ -28,13 +28,13 @@ class ToolCall(NamedTuple):
     context: Mapping[str, object] = _NOTHING
 
 
-def make_document(call: ToolCall, defaults: Mapping[str, str]) -> dict[str, object]:
+def make_document(call: ToolCall, defaults: Mapping[str, object], trusted: frozenset[str] | None) -> dict[str, object]:
     """The IntentRequest document of a call, with given and inferred targets.  InvalidInput: what infer refuses."""
     document: dict[str, object] = {
         "tool_name": call.name,
         "args": _portable(call.arguments, ("args",)),
         "targets": _targets(call),
-        "context": {**defaults, **call.context},
+        "context": {**defaults, **{name: field for name, field in call.context.items() if trusted is None or name in trusted}},
     }
     if call.arg_provenance is not None:
         document["arg_provenance"] = call.arg_provenance
@@ -95,18 +95,17 @@ def context_of(fields: Fields, **named: str) -> dict[str, object]:
 
 def _portable(value: object, path: tuple[str | int, ...]) -> object:
     """A copy in which integers that doubles cannot hold are `{"$int": "<decimal>"}`, so that digests tell them apart."""
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
+    if value is None or type(value) is str or type(value) is bool:
         return value
     if len(path) > MAX_DEPTH:
         raise refuse(path[:3], f"nested at most {MAX_DEPTH} deep", value)
-    if kind is dict:
-        return {_key(key, path): _portable(item, (*path, key)) for key, item in value.items()}  # type: ignore[attr-defined]
-    if kind is list:
-        return [_portable(item, (*path, index)) for index, item in enumerate(value)]  # type: ignore[arg-type]
-    if kind is int:
-        return value if -MAX_INTEGER <= value <= MAX_INTEGER else {"$int": _decimal(value, path)}  # type: ignore[operator]
-    if kind is float and value - value == 0:  # type: ignore[operator]
+    if type(value) is dict:
+        return {_key(key, path): _portable(item, (*path, key)) for key, item in value.items()}
+    if type(value) is list:
+        return [_portable(item, (*path, index)) for index, item in enumerate(value)]
+    if type(value) is int:
+        return value if -MAX_INTEGER <= value <= MAX_INTEGER else {"$int": _decimal(value, path)}
+    if type(value) is float and value - value == 0:
         return value
     raise refuse(path, "a JSON value", value)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ..formats.documents import NamedTuple
 from ..errors import InvalidInput
+from ..formats.documents import TYPE_CHECKING, NamedTuple
 from . import patches, shell_words, sql_words, targets, values
 from .inferred import Inferred
 
@@ -24,6 +24,11 @@ class Field(NamedTuple):
 
     name: str
     kind: str
+
+
+Pending = list[tuple[object, Field, int]]
+if TYPE_CHECKING:
+    Nested = dict[str, object] | list[object] | tuple[tuple[str, object], ...]
 
 
 def infer(tool_name: str, arguments: Arguments) -> list[dict[str, object]]:
@@ -53,7 +58,7 @@ class _Walk:
 
     def run(self, arguments: Arguments) -> None:
         """Look at everything, without recursion."""
-        pending: list[tuple[object, Field, int]] = [(arguments, Field("", ""), 0)]
+        pending: Pending = [(arguments, Field("", ""), 0)]
         while pending:
             value, field, depth = pending.pop()
             if isinstance(value, str):
@@ -71,19 +76,24 @@ class _Walk:
             self.found.add("other", self.tool_name, self.operation)
         return [_document(*target) for target in self.found.found]
 
-    def _items(self, value: object, field: Field, depth: int) -> Iterable[tuple[object, Field, int]]:
+    def _items(self, value: Nested, field: Field, depth: int) -> Pending:
         if isinstance(value, list):
-            if field.kind in ("command", "argv"):
-                self._argv([], value, field.kind)
-            return [(item, field, depth) for item in value if field.kind not in ("command", "argv") or type(item) is not str]
-        pairs = value.items() if isinstance(value, dict) else value  # type: ignore[union-attr]
+            return self._list(value, field, depth)
+        pairs = value.items() if isinstance(value, dict) else value
         fields = [(item, self._field(key, field), depth) for key, item in pairs]
         for _, below, _ in fields:
             self._key(below.name, field)
-        if len(fields) > 1:
-            self._program(fields)
-            self._repo(fields)
-        return fields
+        if len(fields) < 2:
+            return fields
+        self._program(fields)
+        return self._owned(fields)
+
+    def _list(self, items: list[object], field: Field, depth: int) -> Pending:
+        """A list: of values, of commands (`commands`), or of one command's words (`command`, `args`)."""
+        if field.kind not in ("command", "argv") or (field.kind == "command" and field.name.lower().endswith("s")):
+            return [(item, field, depth) for item in items]
+        self._argv([], items, field.kind)
+        return [(item, field, depth) for item in items if not isinstance(item, str)]
 
     def _field(self, name: str, parent: Field) -> Field:
         kind = self.names.get(name.lower()) or targets.kind_of_name(name)
@@ -102,14 +112,14 @@ class _Walk:
         pairs = values.of_path(name) if parent.kind == "path" and name else values.of_shape(name)
         self._add(pairs, parent)
 
-    def _repo(self, fields: list[tuple[object, Field, int]]) -> None:
+    def _owned(self, fields: Pending) -> Pending:
         """`{owner: "o", repo: "r"}` is o/r."""
         owner = next((item for item, field, _ in fields if field.name in targets.OWNERS and isinstance(item, str)), "")
-        for item, field, _ in fields:
-            if owner and field.kind == "repo" and isinstance(item, str) and "/" not in item:
-                self.found.add("repo", f"{owner}/{item}", self.operation)
+        if not owner:
+            return fields
+        return [(f"{owner}/{item}" if _is_bare_repo(item, field) else item, field, depth) for item, field, depth in fields]
 
-    def _program(self, fields: list[tuple[object, Field, int]]) -> None:
+    def _program(self, fields: Pending) -> None:
         """`{command: "curl", args: ["evil.sh"]}` is one command."""
         command = next((item for item, field, _ in fields if field.kind == "command" and isinstance(item, str)), "")
         for item, field, _ in fields:
@@ -122,9 +132,9 @@ class _Walk:
             self.found.add("other", " ".join(words), "exec")
         shell_words.scan_argv(self.found, words)
 
-    def _text(self, text: str, field: Field, depth: int) -> Iterable[tuple[object, Field, int]]:
+    def _text(self, text: str, field: Field, depth: int) -> Pending:
         if not text:
-            return ()
+            return []
         read = _READERS.get(field.kind)
         if read:
             read(self, text, field)
@@ -134,7 +144,7 @@ class _Walk:
             embedded = _embedded(text)
             if embedded is not None:
                 return [(embedded, field, depth + 1)]
-        return ()
+        return []
 
     def _unknown(self, text: str, field: Field) -> None:
         """A text whose name says nothing: its shape, and its words when there are several."""
@@ -225,7 +235,7 @@ _READERS: Mapping[str, Callable[[_Walk, str, Field], None]] = {
     "selector": _Walk._selector,
     **dict.fromkeys(("repo", "bucket", "queue", "topic", "table"), _Walk._name),
 }
-_OPAQUE = frozenset(("text", "command", "code", "patch", "sql", "selector"))
+_OPAQUE = frozenset(("text", "command", "code", "selector"))
 
 
 def _operation(tool: targets.Tool, arguments: Arguments) -> str:
@@ -239,6 +249,10 @@ def _operation(tool: targets.Tool, arguments: Arguments) -> str:
         if isinstance(action, str) and len(action) < 64:
             operation = targets.more_dangerous(operation, targets.operation_of(targets.tokens(action)))
     return operation
+
+
+def _is_bare_repo(item: object, field: Field) -> bool:
+    return field.kind == "repo" and isinstance(item, str) and item != "" and "/" not in item
 
 
 def _check_depth(depth: int) -> None:

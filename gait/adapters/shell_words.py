@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..formats.documents import NamedTuple
 from ..errors import InvalidInput
+from ..formats.documents import NamedTuple
 from . import values
 from .inferred import Inferred
 from .targets import MAX_BRACES, MAX_SHELL_DEPTH
@@ -43,17 +43,18 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,40}:[/\\]{2}[^\s\"'`<>]*")
 _DOTTED_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+\.?(?::\d{1,5})?(?:/\S*)?")
 _SINGLE_NAME = re.compile(r"(?:\w[\w.-]{0,63}@)?[A-Za-z0-9][\w-]{0,62}(?::\d{1,5})?")
-_NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d{5,10}|\d+(?:\.\d+){1,3})(?::\d+)?(?:/\S*)?")
+_REMOTE = re.compile(r"(?:[\w.+-]{1,64}@)?([\w.-]{1,253}):(?!\d+(?:/|$))\S*$")
+_NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d{5,10}|\d+(?=\.))(?:\.(?:0[xX][0-9a-fA-F]+|\d+)){0,3}(?::\d+)?(?:/\S*)?")
 
-_INTERESTING = re.compile(r"[/\\~$.:*?\[@=`]")
+_INTERESTING = re.compile(r"[{/\\~$.:*?\[@=`]")
 _ROOT = re.compile(r"[/~]|\.\.")
 _OPTION = re.compile("-[A-Za-z]")
 
 _FETCHERS = frozenset(
-    """curl wget http https httpie xh aria2c lynx w3m links elinks fetch rsync scp sftp ftp lftp tftp socat openssl invoke-webrequest
+    """curl wget http https httpie xh aria2c lynx w3m links elinks fetch rsync scp socat openssl invoke-webrequest
     invoke-restmethod iwr irm bitsadmin certutil start-bitstransfer youtube-dl yt-dlp nmap traceroute tracepath mtr""".split()
 )
-_CONNECTORS = frozenset("ssh nc ncat netcat telnet ping ping6 dig nslookup host whois mosh drill getent rlogin rsh finger".split())
+_CONNECTORS = frozenset("ssh sftp ftp lftp tftp nc ncat netcat telnet ping ping6 dig nslookup host whois mosh drill getent rlogin rsh finger".split())
 # Endings of files that are no top-level domains: the words that are not hosts even beside a fetcher.
 _FILE_ENDINGS = frozenset(
     """txt json html htm xml csv log gz tar tgz bz2 xz yaml yml pdf png jpg jpeg gif svg bin out tmp deb rpm whl exe js ts css toml lock
@@ -233,9 +234,9 @@ def _host_word(found: Inferred, text: str, reach: str, previous: str) -> str:
     if _SINGLE_NAME.fullmatch(text) and (reach == "connector" or "@" in text):
         found.add("host", values.authority(text), "")
         return reach if _OPTION.fullmatch(previous) else "fetcher"
-    head, _, rest = text.partition(":")
-    if rest and "/" not in head and not rest.isdigit():  # host:path, as scp and rsync take it
-        found.add("host", values.authority(head), "")
+    remote = _REMOTE.match(text)
+    if remote:  # host:path, as scp and rsync take it
+        found.add("host", remote.group(1), "")
     name = values.authority(text)
     ending = name.partition(":")[0].rstrip(".").rpartition(".")[2].lower()
     dotted = _DOTTED_NAME.fullmatch(name) and ending not in _FILE_ENDINGS and not ending.isdigit()
@@ -286,11 +287,11 @@ def _classify_text(found: Inferred, text: str, operation: str) -> None:
     parts = _FRAGMENT.split(text)
     if len(parts) > 1:
         for part in parts:
-            _classify_part(found, part, operation)
+            _classify_part(found, part.lstrip("-"), operation)
 
 
 def _classify_part(found: Inferred, text: str, operation: str) -> None:
-    if not text or text in ("-", "--"):
+    if not text or text in _HARMLESS:
         return
     network = _NETWORK_PATH.match(text)
     if network:

@@ -13,6 +13,7 @@ from .inferred import Inferred
 _COMMENT = re.compile(r"--[^\n]*|/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/)?")
 _TOKEN = re.compile(r"[\w$]+(?:[\"`\]]?\s*\.\s*[\"`\[]?[\w$]+)*|[,()]")
 _QUOTE = re.compile(r"['\"]")
+_PLACE = re.compile(r"[/\\~$%.]|::|file:|localhost", re.IGNORECASE)
 _PROGRAM = re.compile(r"\b(?:program|xp_cmdshell|sys_exec|system)\b", re.IGNORECASE)
 _VERB = re.compile(
     r"\W*(?:select|insert|update|delete|drop|truncate|alter|create|copy|with|replace|merge|grant|revoke|attach|load|call|exec|"
@@ -29,7 +30,7 @@ _SKIPPED = frozenset(
     """table tables view index database schema function or replace temporary temp unique if not exists only materialized lateral
     ignore low_priority into from recursive concurrently overwrite""".split()
 )
-_ENDS = frozenset("where group order limit set values on having union select returning when as with".split())
+_ENDS = frozenset("where group order limit set values on having union select returning when".split())
 
 
 def is_sql(text: str) -> bool:
@@ -44,10 +45,11 @@ def scan(found: Inferred, text: str) -> None:
     for kind, value in (*values.urls(text), *values.addresses(text)):
         found.add(kind, value, "read")
     runs_programs = _PROGRAM.search(text) is not None
-    for literal in filter(None, _QUOTE.split(text)[1:]):
-        for kind, value in values.of_shape(literal):
-            found.add(kind, value, "read")
-        if runs_programs:
+    for literal in dict.fromkeys(_QUOTE.split(text)[1:]):
+        if _PLACE.search(literal):
+            for kind, value in values.of_shape(literal):
+                found.add(kind, value, "read")
+        if runs_programs and literal.strip():
             found.add("other", literal.strip(), "exec")
             shell_words.scan(found, literal, 1)
 

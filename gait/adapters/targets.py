@@ -119,7 +119,7 @@ OPERATIONS = _words(
         "read": """read view show search find grep query inspect info tree count status history blame check lookup
             explore preview diff log scan analyze summarize extract snapshot hover wait scroll poll watch parse describe
             explain schema reader compare resolve tail""",
-        "get": "get fetch load request navigate goto visit browse crawl scrape retrieve curl wget",
+        "get": "get fetch load navigate goto visit browse crawl scrape retrieve curl wget",
         "list": "list ls glob enumerate listdir",
         "open": "open",
         "cat": "cat",
@@ -185,6 +185,7 @@ KNOWN_TOOLS: Mapping[str, Tool] = {
     "tool_call": Tool("", {}, "id"),
     "gateway": Tool("", {"raw": "words"}, "action"),
     "nodes": Tool("", {}, "action"),
+    "image": Tool("read", {"image": "path"}),
     # Codex and Gemini command lines
     "write_stdin": Tool("exec", {"chars": "command"}),
     "exec_command": Tool("exec"),
@@ -210,6 +211,7 @@ KNOWN_TOOLS: Mapping[str, Tool] = {
     "directory_tree": Tool("list"),
     "search_files": Tool("read"),
     "git_stash": Tool("update"),
+    "create_repository": Tool("create", {"name": "repo"}),
 }  # fmt: skip
 
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\x00-\x7f]+")

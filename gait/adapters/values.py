@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from ..formats import paths
 from .targets import MAX_PATH
 
-Pair = "tuple[str, str]"
+Pair = tuple[str, str]
 
 _EDGES = "".join(map(chr, range(33)))
 _BREAKS = str.maketrans("", "", "\t\n\r")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,40}:(?=[/\\]{2})")
-_SCHEME_END = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,40}\Z")
+_SCHEME_RUN = re.compile(r"[A-Za-z0-9+.\-]+(:[/\\]{2})?")
+_LETTER = re.compile("[A-Za-z]")
 _SLASHES = re.compile(r":[/\\]{2}")
 _RUN = re.compile(r"[^\s\"'`<>]*")
 # Browsers read `http:host` and `http:\host` as they read `http://host` (WHATWG URL, special schemes).
@@ -39,6 +40,7 @@ _TOP_LEVELS = frozenset(
     fr nl eu us ca au jp br ch se site online top gg ly link click live tech store onion arpa gov edu mil zone host run""".split()
 )
 _WORD = re.compile(r"[^\s\"'`(){}\[\]=,;|]+")
+_MARKED = re.compile(r"[/\\~$%.]")
 _SEVERAL = re.compile(r"""[\s,;|=(\["'`]""")
 _IPV4_WORD = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 _SEPARATORS = re.compile(r"[\s,;:|]+")
@@ -49,22 +51,28 @@ def urls(text: str) -> Iterator[Pair]:
 
     Only the first URL of a run without spaces is given whole: the host of an inner one comes before its end.
     """
-    end = -1
+    end, seen = -1, set()
     starts = list(_scheme_starts(text))
     for start, following in zip(starts, [*starts[1:], len(text)]):
         inner = start < end
         if not inner:
             end = _RUN.match(text, start).end()  # type: ignore[union-attr]
-        yield from _url(text[start : min(end, following) if inner else end])
+        value = text[start : min(end, following) if inner else end]
+        if value not in seen:
+            seen.add(value)
+            yield from _url(value)
     if "file:" in text.lower():
         yield from (("path", match.group()) for match in _FILE.finditer(text))
 
 
 def _scheme_starts(text: str) -> Iterator[int]:
-    for match in _SLASHES.finditer(text):
-        scheme = _SCHEME_END.search(text, max(0, match.start() - 41), match.start())
-        if scheme:
-            yield scheme.start()
+    if not _SLASHES.search(text):
+        return
+    for match in _SCHEME_RUN.finditer(text):
+        if match.group(1):
+            letter = _LETTER.search(text, max(match.start(), match.start(1) - 41), match.start(1) - 1)
+            if letter:
+                yield letter.start()
 
 
 def _url(value: str) -> Iterator[Pair]:
@@ -171,8 +179,8 @@ def of_prose(text: str) -> Iterator[Pair]:
 def of_words(text: str) -> Iterator[Pair]:
     """What any word of a longer text names: URLs, rooted paths, dotfiles, IPv4 addresses."""
     yield from urls(text)
-    for word in _WORD.findall(text):
-        if is_path(word) and word.strip("/$~") and short_path(word) and (word[0] != "$" or "/" in word or "\\" in word):
+    for word in dict.fromkeys(_WORD.findall(text)):
+        if _MARKED.search(word) and is_path(word) and word.strip("/$~") and short_path(word) and (word[0] != "$" or "/" in word or "\\" in word):
             yield "path", short_path(word)
     yield from addresses(text)
 
@@ -190,7 +198,7 @@ def of_path(text: str) -> Iterator[Pair]:
     yield "path", text
     parts = _SEPARATORS.split(text)
     if len(parts) > 1:
-        yield from (("path", part) for part in parts if part != text and is_path(part) and len(part) > 1)
+        yield from (("path", part) for part in dict.fromkeys(parts) if part != text and is_path(part) and len(part) > 1)
         yield from urls(text)
 
 
@@ -229,7 +237,7 @@ def of_host(text: str) -> Iterator[Pair]:
     if _SCHEME.match(flat) or paths.is_file_url(flat):
         yield from of_url(flat)
         return
-    for part in re.split(r"[\s,;]+", flat.lstrip("/\\")):
+    for part in dict.fromkeys(re.split(r"[\s,;]+", flat.lstrip("/\\"))):
         if part:
             yield "host", authority(part)
     if is_rooted(flat):

@@ -8,6 +8,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 COMMANDS = {
@@ -15,6 +16,7 @@ COMMANDS = {
     "mcp": "evaluate a framework's tool call",
     "policy": "write, check, test and explain policies",
     "trace": "verify and show signed decisions",
+    "journal": "verify, follow, export and count journals of signed decisions",
     "keys": "make, rotate and check signing keys",
     "doctor": "check this installation",
     "version": "print the version",
@@ -46,6 +48,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: object) -> None:
         super().__init__(**{**options, "formatter_class": _Formatter, "allow_abbrev": False})  # type: ignore[arg-type]
 
+    later: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """Parse; options that are costly to add (`later`) are added only when their verb is the one used."""
+        if self.later:
+            add, self.later = self.later, None
+            add(self)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Turn a usage error into InvalidInput."""
         from ..errors import InvalidInput
@@ -59,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(arguments)
     except SystemExit as done:  # argparse after --help
-        return 0 if done.code is None else 6
+        return 6 if done.code else 0
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as error:
@@ -75,9 +86,12 @@ def about() -> str:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] in (["--json"],):
-        arguments = [*arguments[1:], "--json"]
-    name = arguments[0] if arguments else "--help"
+    if not arguments:
+        print(about())
+        return 6  # nothing was decided: `gait $EMPTY && run` must not run
+    if "--json" in arguments[:2]:
+        arguments = _json_last(arguments)
+    name = arguments[0]
     if name in ("--help", "-h", "help"):
         print(about())
         return 0
@@ -90,6 +104,13 @@ def _run(arguments: list[str]) -> int:
         message = f"unknown command {name[:80]!r}{nearest(name, list(COMMANDS))}"
         raise InvalidInput(message, where="gait", hint="see gait --help", code="invalid_usage")
     return _command(name, arguments[1:])
+
+
+def _json_last(arguments: list[str]) -> list[str]:
+    """`--json` may stand before the noun or the verb too, where argparse's parsers would not know it."""
+    rest = [word for place, word in enumerate(arguments) if place > 1 or word != "--json"]
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], "--json", *rest[end:]]
 
 
 def _command(name: str, arguments: list[str]) -> int:

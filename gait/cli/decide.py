@@ -1,30 +1,37 @@
-"""What `gate eval` and `mcp proxy` do with a call: decide, sign, write the trace, export, print, exit.
+"""What `gate eval` and `mcp proxy` do with a call: decide, sign, append to the journal, write the trace, export, print, exit.
 
-Invariant: nothing is printed before the trace and every export are written.
+Invariant: nothing is printed before the journal, the trace and every export are written.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
+from ..errors import InvalidInput
 from ..formats.documents import TYPE_CHECKING
 from . import shared
 
 if TYPE_CHECKING:
     from ..gate.explain import Tried
     from ..gate.matching import CompiledPolicy
-    from ..mcp.call import Call, Judged
+    from ..judge import Call, Judged
+    from ..signing.keys import Keyring
 
 _NEXT = {
     "block": "change the call, or read why: gait policy explain",
     "require_approval": "the call waits for {approvals}; until then it must not run",
     "dry_run": "the policy only simulates this call; it must not run",
 }
+_INPUTS = ("policy", "intent", "call", "private_key")
+_OUTPUTS = ("trace_out", "export_log_out", "export_otel_out")
 
 
 def decision_options(parser: argparse.ArgumentParser) -> None:
     """The options of a decision's key, trace and exports."""
     shared.key_options(parser)
+    parser.add_argument("--journal", metavar="DIR", help="append the record to the chain `oneshot` of this journal, before anything else")
     parser.add_argument("--trace-out", metavar="FILE", help="write the trace here (default: a new file under $GAIT_HOME/traces)")
     parser.add_argument("--export-log-out", metavar="FILE", help="append one SIEM line (JSONL)")
     parser.add_argument("--export-otel-out", metavar="FILE", help="append one OTLP/JSON log record")
@@ -33,14 +40,22 @@ def decision_options(parser: argparse.ArgumentParser) -> None:
 
 
 def decide(args: argparse.Namespace, call: Call) -> int:
-    """Decide one call; the exit code is the verdict's.  A trace or export that cannot be written is an error, no allow."""
-    from ..mcp.call import judge
+    """Decide one call; the exit code is the verdict's.  A journal, trace or export that cannot be written is an error, no allow."""
+    from ..judge import judge
+
+    check_outputs(args)
+    warnings: tuple[str, ...] = ()
+
+    def sign(record: dict[str, object]) -> dict[str, object]:
+        """Asks for the key only now that there is something to sign: bad input makes no dev key."""
+        nonlocal warnings
+        ring, warnings = shared.signing_keys(args)
+        return _sign(args.journal, record, ring)
 
     compiled = shared.read_policy(args.policy)
-    ring, warnings = shared.signing_keys(args)
-    judged = judge(compiled, call, ring.active)
+    judged = judge(compiled, call, sign)
     trace_path = _write(args, judged)
-    value = judged.to_value(trace_path, warnings)
+    value = _value(args, judged, trace_path, warnings)
     tried = _tried(compiled, judged) if args.explain else []
     if args.explain:
         value["tried"] = [step.to_value() for step in tried]
@@ -48,16 +63,63 @@ def decide(args: argparse.Namespace, call: Call) -> int:
     return judged.decision.exit_code
 
 
+def _sign(journal: str | None, record: dict[str, object], ring: Keyring) -> dict[str, object]:
+    """The signed record, which is in the journal when one is named.  Imported on use: a journal's modules cost start-up."""
+    if journal is None:
+        from ..judge import signer
+
+        return signer(ring.active)(record)
+    from ..store.journal.oneshot import append_once
+
+    return append_once(journal, record, ring)
+
+
+def _value(args: argparse.Namespace, judged: Judged, trace_path: str, warnings: tuple[str, ...]) -> dict[str, object]:
+    value = judged.to_value(trace_path, warnings)
+    if args.journal is not None:
+        value.update(chain=judged.record["chain"], sequence=judged.record["sequence"])
+    return value
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Refuse an output that would take the place of an input, or break the trace or the journal; the exports may share a file."""
+    journal = _journal_folder(args.journal)
+    named = {os.path.realpath(path): name for name in _INPUTS for path in [getattr(args, name, None)] if path}
+    for name in _OUTPUTS:
+        path = getattr(args, name)
+        if path is None:
+            continue
+        if path in ("", "-"):
+            raise InvalidInput(f"must be a file; got {path!r}", where=_option(name), hint="name a file", code="invalid_usage")
+        other = named.setdefault(os.path.realpath(path), name)
+        if other != name and (other == "trace_out" or other in _INPUTS):
+            message = f"names the same file as {_option(other)}"
+            raise InvalidInput(message, where=_option(name), hint="name another file", code="invalid_usage")
+        if journal and f"{os.path.realpath(path)}{os.sep}".startswith(journal):
+            message = "names a file in the journal's folder, which holds evidence only"
+            raise InvalidInput(message, where=_option(name), hint="name a file elsewhere", code="invalid_usage")
+
+
+def _journal_folder(path: str | None) -> str:
+    if path in ("", "-"):
+        raise InvalidInput(f"must be a folder; got {path!r}", where="--journal", hint="name a folder", code="invalid_usage")
+    return os.path.join(os.path.realpath(path), "") if path else ""
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _write(args: argparse.Namespace, judged: Judged) -> str:
     from ..store import traces
     from ..system import files
 
     trace_path = traces.save(judged.record, args.trace_out)
-    if args.export_log_out:
+    if args.export_log_out is not None:
         from ..exporters import siem
 
         files.append_line(args.export_log_out, siem.dumps(judged.record))
-    if args.export_otel_out:
+    if args.export_otel_out is not None:
         from ..exporters import otel
 
         files.append_line(args.export_otel_out, otel.dumps(judged.record))
@@ -76,16 +138,17 @@ def _lines(value: dict[str, object]) -> list[str]:
     lines = shared.rows(
         [
             ("verdict", verdict),
-            ("tool", str(value.get("tool_name", ""))),
+            ("tool", shared.short(str(value.get("tool_name", "")))),
             ("rule", str(value["matched_rule"])),
             ("reasons", ", ".join(value["reason_codes"])),  # type: ignore[arg-type]
             ("violations", ", ".join(value["violations"])),  # type: ignore[arg-type]
+            ("journal", f"{value['chain']} #{value['sequence']}" if "chain" in value else ""),
             ("trace", str(value["trace_path"])),
             ("next", _NEXT.get(verdict, "").format(approvals=approvals)),
             *(("warning", str(warning)) for warning in value.get("warnings", ())),  # type: ignore[attr-defined]
         ]
     )
-    lines[0] = lines[0].replace(verdict, shared.colored(verdict, verdict))
+    lines[0] = lines[0].replace(verdict, shared.colored(verdict, verdict, sys.stdout))
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from .. import doctor
 from . import shared
@@ -26,6 +27,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(check: doctor.Check) -> list[str]:
-    status = shared.colored({"ok": "ok", "warn": "require_approval"}.get(check.status, "error"), f"{check.status:4}")
+    status = shared.colored({"ok": "ok", "warn": "require_approval"}.get(check.status, "error"), f"{check.status:4}", sys.stdout)
     line = f"{status}  {check.name:11}  {shared.plain(check.detail)}"
     return [line, f"      fix: {shared.plain(check.fix)}"] if check.fix else [line]

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decide; the exit code is the verdict's."""
-    from ..mcp.call import MAX_BYTES, Call
+    from ..judge import MAX_BYTES, read
 
     shared.one_standard_input(args.policy, args.intent)
     data = shared.read_input(args.intent, MAX_BYTES, "intent")
-    return decide(args, Call(data, shared.source_name(args.intent), run_id=args.run_id))
+    return decide(args, read(data, shared.source_name(args.intent), run_id=args.run_id))

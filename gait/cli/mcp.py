@@ -1,4 +1,4 @@
-"""`gait mcp proxy` (also `bridge`): one framework's tool call in, one signed decision out."""
+"""`gait mcp proxy` (also `bridge`): one framework's tool call in, one signed decision out.  `gait mcp serve`: many."""
 
 from __future__ import annotations
 
@@ -19,12 +19,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         proxy.add_argument("--call", required=True, metavar="FILE", help="the tool call; - is standard input")
         shared.adapter_options(proxy)
         decision_options(proxy)
+    serve = shared.verb(verbs, "serve", "decide tool calls over HTTP until a signal", "gait mcp serve --policy policy.yaml --watch")
+    shared.policy_option(serve)
+    serve.later = _serve_options  # type: ignore[attr-defined]
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    from . import serve
+
+    serve.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decide; the exit code is the verdict's."""
-    from ..mcp.call import MAX_BYTES, Call
+    """Decide; the exit code is the verdict's.  Serve until a signal."""
+    if args.verb == "serve":
+        from . import serve
+
+        return serve.run(args)
+    from ..judge import MAX_BYTES, read
 
     shared.one_standard_input(args.policy, args.call)
     data = shared.read_input(args.call, MAX_BYTES, "tool call")
-    return decide(args, Call(data, shared.source_name(args.call), args.adapter, shared.defaults(args), args.run_id))
+    return decide(args, read(data, shared.source_name(args.call), args.adapter, shared.defaults(args), args.run_id))

@@ -64,7 +64,8 @@ def _init(args: argparse.Namespace) -> int:
     else:
         files.write_exclusive(args.out, data, 0o644)
     step = f"gait policy validate {args.out}"
-    shared.emit(args, {"ok": True, "template": args.template, "path": args.out, "next": step}, [f"wrote {args.out}", f"next: {step}"])
+    lines = [f"wrote {shared.plain(args.out)}", f"next: {shared.plain(step)}"]
+    shared.emit(args, {"ok": True, "template": args.template, "path": args.out, "next": step}, lines)
     return 0
 
 
@@ -75,7 +76,7 @@ def _validate(args: argparse.Namespace) -> int:
         policy = shared.read_policy(path).policy
         source = shared.source_name(path)
         found.append({"path": source, "policy_digest": policy.digest, "rules": len(policy.rules), "default_verdict": policy.default_verdict})  # fmt: skip
-    lines = [f"valid  {entry['path']}  {entry['rules']} rules  {entry['policy_digest']}" for entry in found]
+    lines = [f"valid  {shared.plain(str(entry['path']))}  {entry['rules']} rules  {entry['policy_digest']}" for entry in found]
     shared.emit(args, {"ok": True, "policies": found}, lines)
     return 0
 
@@ -84,23 +85,25 @@ def _fmt(args: argparse.Namespace) -> int:
     from ..formats import yaml_writer
     from ..gate import policy
 
+    if args.write and args.path == "-":
+        hint = "leave out --write: the normal form is printed"
+        raise InvalidInput("standard input cannot be written back", where="gait policy fmt", hint=hint, code="invalid_usage")
     data = shared.read_input(args.path, policy.MAX_BYTES, "policy")
     document = policy.loads(data, shared.source_name(args.path))
     text = yaml_writer.dumps(document.to_value())
     if args.write:
         _write_back(args, data, text)
     value = {"ok": True, "policy_digest": document.digest, "written": args.write, "policy": text}
-    shared.emit(args, value, [f"wrote {args.path}"] if args.write else [text.rstrip("\n")])
+    shared.emit(args, value, [f"wrote {shared.plain(args.path)}"] if args.write else [text.rstrip("\n")])
     return 0
 
 
 def _write_back(args: argparse.Namespace, data: bytes, text: str) -> None:
-    if args.path == "-":
-        raise InvalidInput("standard input cannot be written back", where="--write", code="invalid_usage")
     if b"#" in data and not args.drop_comments:
         hint = "print the normal form without --write, or add --drop-comments"
         raise UnsafeOperation("the policy holds comments (#), which the normal form has not", where=args.path, hint=hint)
-    files.write_atomic(args.path, text.encode("utf-8"), os.stat(args.path).st_mode & 0o777)
+    path = os.path.realpath(args.path)  # the file behind a symlink is rewritten, not the link replaced
+    files.write_atomic(path, text.encode("utf-8"), os.stat(path).st_mode & 0o777)
 
 
 def _explain(args: argparse.Namespace) -> int:
@@ -119,7 +122,7 @@ def _explain(args: argparse.Namespace) -> int:
         "targets": [target.to_value() for target in intent.targets],
         "tried": [step.to_value() for step in tried],
     }
-    pairs = [("verdict", decision.verdict), ("tool", intent.tool_name), ("reasons", ", ".join(decision.reason_codes))]
+    pairs = [("verdict", decision.verdict), ("tool", shared.short(intent.tool_name)), ("reasons", ", ".join(decision.reason_codes))]
     pairs += [("target", _shown(target.to_value())) for target in intent.targets]
     shared.emit(args, value, shared.rows(pairs) + explanation(tried) + _ending(decision.matched_rule, decision.reason_codes))
     return 0
@@ -128,7 +131,7 @@ def _explain(args: argparse.Namespace) -> int:
 def _shown(target: dict[str, object]) -> str:
     marks = [str(target[name]) for name in ("operation", "endpoint_class") if name in target]
     flags = [name for name in ("destructive", "inferred") if name in target]
-    return f"{target['kind']} {target['value']}  ({', '.join(marks + flags)})"
+    return f"{target['kind']} {shared.short(str(target['value']))}  ({', '.join(marks + flags)})"
 
 
 def _ending(matched_rule: str, reason_codes: tuple[str, ...]) -> list[str]:

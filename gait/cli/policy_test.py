@@ -12,7 +12,8 @@ from ..gate.decision import VERDICTS, Decision
 from ..gate.evaluate import evaluate
 from ..gate.intent import IntentRequest, read
 from ..gate.matching import CompiledPolicy
-from ..mcp.call import DEFAULTS, MAX_BYTES, Call, document
+from ..judge import DEFAULTS, MAX_BYTES, document
+from ..judge import read as read_call
 from . import shared
 
 _LISTS = ("reason_codes", "violations")
@@ -41,11 +42,12 @@ def add_arguments(verbs: argparse._SubParsersAction) -> None:  # type: ignore[ty
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when every answer is as expected, else 5."""
     if args.cases:
+        _refuse_a_call_beside_cases(args)
         compiled, cases = _read_cases(args)
     else:
         compiled, intent = read_case(args)
         if not args.expect:
-            raise InvalidInput("expected --expect VERDICT with a single call", where="gait policy test", code="invalid_usage")
+            raise _usage(args, "expected --expect VERDICT with a single call")
         cases = [_Case(args.call or args.intent, intent, args.expect, None, tuple(args.expect_reason), ())]
     results = [_result(case, evaluate(compiled, case.intent)) for case in cases]
     failed = [result for result in results if result["differences"]]
@@ -55,15 +57,32 @@ def run(args: argparse.Namespace) -> int:
     return 5 if failed else 0
 
 
+def _refuse_a_call_beside_cases(args: argparse.Namespace) -> None:
+    """What would not be looked at must not seem to have passed."""
+    for name in ("intent", "call", "expect", "expect_reason"):
+        if getattr(args, name):
+            raise _usage(args, f"expected no --{name.replace('_', '-')} beside --cases, whose lines say what is expected")
+
+
+def _usage(args: argparse.Namespace, message: str) -> InvalidInput:
+    where = f"gait policy {args.verb}"
+    return InvalidInput(message, where=where, hint=f"see {where} --help", code="invalid_usage")
+
+
 def read_case(args: argparse.Namespace) -> tuple[CompiledPolicy, IntentRequest]:
     """The policy, and the one intent or call that the options name."""
     if bool(args.intent) == bool(args.call):
-        raise InvalidInput("expected one of --intent FILE and --call FILE", where="gait policy", code="invalid_usage")
+        raise _usage(args, "expected one of --intent FILE and --call FILE")
     path = args.call or args.intent
     shared.one_standard_input(args.policy, path)
     data = shared.read_input(path, MAX_BYTES, "call")
     adapter = args.adapter if args.call else ""
-    return shared.read_policy(args.policy), read(document(Call(data, shared.source_name(path), adapter, shared.defaults(args))))
+    compiled, source = shared.read_policy(args.policy), shared.source_name(path)
+    try:
+        return compiled, read(document(read_call(data, source, adapter, shared.defaults(args))))
+    except InvalidInput as error:
+        error.where = error.where or source
+        raise
 
 
 def _read_cases(args: argparse.Namespace) -> tuple[CompiledPolicy, list[_Case]]:

@@ -6,17 +6,19 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
 
 from ..formats.documents import TYPE_CHECKING
 from ..errors import GaitError, InvalidInput, MissingDependency
 from ..system import files
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from ..gate.matching import CompiledPolicy
     from ..store.keys import SigningKeys
 
 _COLORS = {"allow": "32", "block": "31", "require_approval": "33", "dry_run": "36", "ok": "32", "error": "31"}
+_SHORT = 200
 
 
 def verb(verbs: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
@@ -68,10 +70,18 @@ def read_input(path: str, max_bytes: int, what: str) -> bytes:
     """The bytes of a file, or of standard input for `-`."""
     if path != "-":
         return files.read_bounded(path, max_bytes, what)
-    data = sys.stdin.buffer.read(max_bytes + 1)
+    data = _standard_input(max_bytes + 1)
     if len(data) > max_bytes:
         raise InvalidInput(f"expected at most {max_bytes} bytes of {what}, got more", where="standard input", hint="send less")
     return data
+
+
+def _standard_input(max_bytes: int) -> bytes:
+    try:
+        return sys.stdin.buffer.read(max_bytes)
+    except (AttributeError, OSError) as error:  # closed, or nothing that can be read
+        reason = getattr(error, "strerror", None) or "it is closed"
+        raise InvalidInput(f"cannot be read: {reason}", where="standard input", hint="pipe the document in") from None
 
 
 def read_policy(path: str) -> CompiledPolicy:
@@ -112,7 +122,17 @@ def verifying_keys(args: argparse.Namespace) -> SigningKeys:
 
 def emit(args: argparse.Namespace, value: dict[str, object], lines: list[str]) -> None:
     """Print one JSON object with --json, else the lines."""
-    print(dumps(value) if args.json else "\n".join(lines))
+    write(dumps(value) if args.json else "\n".join(lines), sys.stdout)
+
+
+def write(text: str, stream: TextIO | None) -> None:
+    """Print to a stream, which is None when it was closed; what its encoding lacks is escaped, never an error."""
+    if stream is None:
+        return
+    try:
+        print(text, file=stream)
+    except UnicodeEncodeError:
+        print(text.encode("ascii", "backslashreplace").decode("ascii"), file=stream)
 
 
 def dumps(value: dict[str, object]) -> str:
@@ -123,7 +143,7 @@ def dumps(value: dict[str, object]) -> str:
 def rows(pairs: list[tuple[str, str]]) -> list[str]:
     """Aligned `name  text` lines without the empty ones, safe for a terminal."""
     shown = [(name, text) for name, text in pairs if text]
-    width = max((len(name) for name, _ in shown), default=0)
+    width = max((len(name) for name, _ in shown), default=0)  # names are Gait's own
     return [f"{name:{width}}  {plain(text)}" for name, text in shown]
 
 
@@ -132,9 +152,14 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def colored(word: str, text: str, stream: Callable[[], bool] = lambda: sys.stdout.isatty()) -> str:
+def short(text: str) -> str:
+    """At most 200 characters of a text; the whole is in the JSON."""
+    return text if len(text) <= _SHORT else text[:_SHORT] + "..."
+
+
+def colored(word: str, text: str, stream: TextIO | None) -> str:
     """The text in the word's colour on a terminal; NO_COLOR (no-color.org) and TERM=dumb are respected."""
-    if word not in _COLORS or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream():
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or stream is None or not stream.isatty():
         return text
     return f"\x1b[{_COLORS[word]}m{text}\x1b[0m"
 
@@ -144,10 +169,10 @@ def report(error: Exception, as_json: bool) -> int:
     if not isinstance(error, GaitError):
         error = GaitError(f"internal error: {type(error).__name__}: {error}", hint="report this with the command line")
     if as_json:
-        print(dumps(error.to_value()))
+        write(dumps(error.to_value()), sys.stdout)
         return error.exit_code
-    label = colored("error", "error", lambda: sys.stderr.isatty())
-    print(f"{label}: {plain(str(error))}", file=sys.stderr)
+    label = colored("error", "error", sys.stderr)
+    write(f"{label}: {plain(str(error))}", sys.stderr)
     if error.hint:
-        print(f"hint: {plain(error.hint)}", file=sys.stderr)
+        write(f"hint: {plain(error.hint)}", sys.stderr)
     return error.exit_code

@@ -8,11 +8,12 @@ from ..errors import GaitError, VerificationFailed
 from ..formats import strict_json
 from . import shared
 
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 32 * 1024 * 1024  # a trace holds the tool name, and a call may have 16 MiB
 _SHOWN = (
     "verdict", "tool_name", "matched_rule", "reason_codes", "violations", "created_at", "trace_id", "correlation_id",
     "policy_digest", "intent_digest", "args_digest", "producer_version",
 )  # fmt: skip
+_CONTEXT = ("identity", "workspace", "risk_class", "session_id", "request_id")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,9 @@ def verified(args: argparse.Namespace, record: dict[str, object], source: str) -
         raise
     if record.get("schema_id") != trace.SCHEMA_ID:
         raise VerificationFailed(f"expected a {trace.SCHEMA_ID}, got {str(record.get('schema_id'))[:80]!r}", where=source)
+    for name in ("trace_id", "verdict"):
+        if type(record.get(name)) is not str:
+            raise VerificationFailed(f"{name}: must be text; got {strict_json.type_name(record.get(name))}", where=source)
     signature = dict(record["signature"])  # type: ignore[call-overload]
     value = {"ok": True, "trace_id": record["trace_id"], "verdict": record["verdict"], "key_id": signature["key_id"]}
     return {**value, "warnings": list(warnings)} if warnings else value
@@ -63,7 +67,8 @@ def _show(args: argparse.Namespace, record: dict[str, object], source: str) -> i
     except GaitError as error:
         signature = f"NOT VERIFIED: {error.message}"
     fields = [(name, _text(record.get(name))) for name in _SHOWN]
-    fields += [(f"context.{name}", _text(text)) for name, text in _context(record).items()]
+    context = _context(record)
+    fields += [(f"context.{name}", _text(context.get(name))) for name in _CONTEXT]
     value = {"ok": True, "verified": signature == "verified", "signature": signature, "trace": record}
     shared.emit(args, value, shared.rows([("signature", signature), *fields]))
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
+import sys
 
 from .. import __version__
 
@@ -17,6 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the version; exit code 0."""
-    value = {"ok": True, "version": __version__, "python": platform.python_version()}
+    value = {"ok": True, "version": __version__, "python": "%d.%d.%d" % sys.version_info[:3]}
     print(json.dumps(value) if args.json else f"gait {__version__}")
     return 0

@@ -17,6 +17,8 @@ else:
 
         def __new__(mcs, name, bases, members):
             names = list(members.pop("__annotations__", ()))
+            if [field in members for field in names] != sorted(field in members for field in names):
+                raise TypeError(f"{name}: a field without a default follows one with a default")
             defaults = [members.pop(field) for field in names if field in members]
             base = namedtuple(name, names, defaults=defaults, module=members["__module__"])
             return type(name, (base,), {"__slots__": (), **members})

@@ -59,6 +59,11 @@ class Fields:
         """True when the key is there with a value other than null."""
         return self.raw(name) is not None
 
+    def given(self, name: str) -> bool:
+        """True when the key is there, also with null."""
+        self._asked.add(name)
+        return name in self._value
+
     def at(self, name: str) -> Path:
         """The path of a field, for errors."""
         return (*self.path, name)
@@ -121,6 +126,15 @@ class Fields:
         """A nested object, an empty one when absent."""
         value = self.raw(name)
         return Fields({} if value is None else value, self.at(name))
+
+    def object(self, name: str) -> dict[str, object]:
+        """A nested object as it stands, {} when absent."""
+        value = self.raw(name)
+        if value is None:
+            return {}
+        if type(value) is not dict:
+            raise refuse(self.at(name), "an object", value)
+        return value
 
     def texts(self, name: str, *, lowered: bool = False) -> tuple[str, ...]:
         """A set of trimmed texts: empty ones dropped, unique, sorted by code point."""

@@ -29,7 +29,7 @@ def compile_path(pattern: str) -> Test:
         return pattern.__eq__
     head, tail = pattern.startswith("**/"), pattern.endswith("/**") and len(pattern) > 3
     middle = pattern[3 * head : len(pattern) - 3 * tail]
-    if (head or tail) and not _has_glob(middle):
+    if (head or tail) and not _has_glob(middle) and pattern != "**/**":
         return _around(head, middle, tail)
     tokens = [_STAR if segment == "**" else compile_text(segment) for segment in pattern.split("/")]
     return lambda path: _match(tokens, path.split("/"))
@@ -85,6 +85,8 @@ def _ranges(content: str) -> tuple[list[tuple[str, str]], str]:
     ranges, singles, index = [], "", 0
     while index < len(content):
         if content[index + 1 : index + 2] == "-" and index + 2 < len(content):
+            if content[index] > content[index + 2]:
+                raise InvalidInput(f"expected a range such as a-e in the pattern, got {content[index : index + 3]!r}")
             ranges.append((content[index], content[index + 2]))
             index += 3
         else:

@@ -99,7 +99,7 @@ def canonical(host: str) -> str:
     if ":" in host or host.startswith("["):
         return _ipv6(host)
     host = host[:-1] if host.endswith(".") else host
-    if not re.fullmatch(_LABELS, host) or len(host) > _MAX_NAME:
+    if len(host) > _MAX_NAME or not re.fullmatch(_LABELS, host):
         return ""
     return _ipv4(host) if re.fullmatch(_NUMBER, host.rpartition(".")[2]) else host
 

@@ -122,7 +122,7 @@ def number(value: float) -> str:
 
 def _shortest_digits(value: float) -> tuple[str, int]:
     """The shortest decimal digits of a positive double, and n where value = 0.digits * 10**n."""
-    mantissa, _, exponent = repr(value).partition("e")
+    mantissa, _, exponent = float.__repr__(value).partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
     n = len(digits) - len(fraction) + int(exponent or 0)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 _DRIVE = r"[A-Za-z]:(?=/|$)"
-# What follows the two slashes of a Windows path: `?/UNC/` and a server, `?/` and a drive or a device, or a server.
-_BEYOND = r"(?i://(?:[?.]/(?:(UNC)/|(?P<drive>[A-Za-z]:)(?=/|$)|(?P<device>)))?)"
+# A Windows path to a server (`\\?\UNC\server`), a drive (`\\?\C:\`) or a device.
+_DEVICE = r"(?i://[?.]/(UNC/|[A-Z]:(?=/|$))?)"
 # `~`, `~user`, `$VAR`, `%VAR%`, a backtick; `C:x`, which starts in drive C's own current folder; `C:/x:stream`.
 _UNKNOWN_PLACE = re.compile(r"~|\$|%[^%/]+%|`|[A-Za-z]:(?:(?!/)|.*:)", re.DOTALL)
 # Readers drop or look through what stands before: `URL:` and `<` (Python), `view-source:`, `git+`, `local_`.
 _FILE_URL = r"(?i:<?(?:[a-z0-9.+:-]*[:+]|)(?:local[_-])?file:(//[^/?#]*)?)"
 _LOCAL = ("", "localhost", "127.0.0.1", "[::1]")
 _SPACE_OR_CONTROL = "".join(map(chr, range(33)))
-# Characters that HFS+ leaves out when it compares names (Unicode's ignorable format characters).
-_IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
+# Format characters that HFS+ leaves out when it compares names.
+_IGNORED = "[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]"
 
 
 def normalize(path: str) -> str:
@@ -61,12 +61,19 @@ def _split_root(path: str) -> tuple[str, str]:
 
 def is_file_url(text: str) -> bool:
     """True for `file:` URLs in any case, also wrapped ones that some readers unwrap (`URL:file:`, `git+file:`)."""
-    return ":" in text and re.match(_FILE_URL, _flat(text)) is not None
+    return _file_url(text) is not None
+
+
+def _file_url(text: str) -> re.Match[str] | None:
+    """The match for scheme and host, without controls and spaces around, tabs and line breaks (WHATWG URL 4.4)."""
+    if ":" not in text:
+        return None
+    return re.match(_FILE_URL, re.sub("[\t\n\r]", "", text.strip(_SPACE_OR_CONTROL).replace("\\", "/")))
 
 
 def is_unclear_url(text: str) -> bool:
-    """True for a `file:` URL that readers take apart differently: wrapped, or with `?` or `#`."""
-    return is_file_url(text) and (text[:5].lower() != "file:" or "?" in text or "#" in text)
+    """True for a `file:` URL that readers take apart differently: wrapped, relative, or with `?` or `#`."""
+    return is_file_url(text) and re.match(r"(?i)file:[/\\][^?#]*\Z", text) is None
 
 
 def from_file_url(text: str) -> str:
@@ -74,22 +81,16 @@ def from_file_url(text: str) -> str:
 
     A host other than localhost stays in front as `\\\\host`: the file is not on this machine.
     """
-    url = _flat(text)
-    prefix = re.match(_FILE_URL, url) if ":" in text else None
-    if prefix is None:
+    match = _file_url(text)
+    if match is None:
         return text
-    host, rest = (prefix[1] or "")[2:], url[prefix.end() :]
-    path = percent_decode(re.split("[?#>]" if url[0] == "<" else "[?#]", rest, maxsplit=1)[0])
+    host, rest = (match[1] or "")[2:], match.string[match.end() :]
+    path = percent_decode(re.split("[?#>]" if match.string[0] == "<" else "[?#]", rest, maxsplit=1)[0])
     if re.fullmatch("[A-Za-z][:|]", host):  # WHATWG URL, file host state: `file://C:/x`
         host, path = "", f"/{host}{path}"
     if re.match("/[A-Za-z][:|](/|$)", path):
         path = f"{path[1]}:{path[3:]}"
     return path if host.lower() in _LOCAL else f"\\\\{host}{path}"
-
-
-def _flat(url: str) -> str:
-    """As WHATWG URL section 4.4 begins: without controls and spaces around, tabs and line breaks; `\\` is `/`."""
-    return re.sub("[\t\n\r]", "", url.strip(_SPACE_OR_CONTROL).replace("\\", "/"))
 
 
 def percent_decode(text: str) -> str:
@@ -106,9 +107,9 @@ def other_readings(path: str) -> list[str]:
     found = [percent_decode(path)] if "%" in path else []
     if path[:2] == "//":  # Windows reads a server or a device
         found.append("\\\\" + path[2:])
-    if is_file_url(path):  # with the query and the fragment as part of the name, and on this machine whatever the host
+    if is_file_url(path):  # `?` and `#` may be part of the name, the host may be ignored, and `file:x` be `/x`
         found.append(path.replace("?", "%3f").replace("#", "%23"))
-        found += [re.sub(r"^//[^/]*", "", normalize(text)) or "/" for text in (path, found[-1])]
+        found += [re.sub(r"(?i)(file:)([/\\]{2}[^/\\?#]*)?[/\\]?", r"\1///", text, count=1) for text in (path, found[-1])]
     return found
 
 
@@ -148,4 +149,4 @@ def fold(path: str) -> str:
         return path.lower()
     from unicodedata import normalize as compose
 
-    return compose("NFC", compose("NFC", path.translate(_IGNORED)).casefold())
+    return compose("NFC", compose("NFC", re.sub(_IGNORED, "", path)).casefold())

@@ -31,7 +31,7 @@ def loads(data: bytes | str, source: str = "<json>", max_bytes: int = MAX_BYTES)
         raise ParseError("expected a number of ordinary size, got one of over 4300 digits", where=source) from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _too_deep(source)
-    if "\\u" in text:
+    if "\\u" in text or type(data) is str:
         _check_surrogates(value, source)
     return value
 
@@ -108,7 +108,7 @@ def _is_deeper(value: object, depth: int) -> bool:
 
 
 def _check_surrogates(value: object, source: str) -> None:
-    """Only an escape can bring in a lone surrogate; the bytes were valid UTF-8 (RFC 8259 section 8.2)."""
+    """Only an escape, or a caller's text, can bring in a lone surrogate: bytes were valid UTF-8 (RFC 8259 section 8.2)."""
     if isinstance(value, str):
         if not _is_unicode(value):
             raise ParseError("expected Unicode text, got a lone surrogate escape", where=source, hint="pair or remove it")

@@ -11,7 +11,7 @@ _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 def dumps(value: dict[str, object]) -> str:
     """Block style, two spaces a level; texts are plain when nothing could read them as anything else."""
-    return "".join(line + "\n" for line in _mapping(value, ""))
+    return "".join(line + "\n" for line in _mapping(value, "") or ["{}"])
 
 
 def _mapping(value: dict[str, object], indent: str) -> list[str]:
@@ -39,10 +39,21 @@ def _item(part: object, indent: str) -> list[str]:
 def _scalar(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_scalar, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_quoted(key)}: {_scalar(item)}" for key, item in value.items()) + "}"
     return _text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _text(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """Double quotes (YAML 1.2.2 §7.3.1).  JSON's own escape of U+1F600 is two surrogates, which YAML has not."""
+    return "".join(char if char.isprintable() else _escape(ord(char)) for char in json.dumps(text, ensure_ascii=False))
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

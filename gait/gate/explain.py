@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..formats.documents import NamedTuple
 from . import constraints
-from .evaluate import first_match
+from .evaluate import evaluate, first_match
 from .intent import IntentRequest, Target
 from .matching import Check, CompiledPolicy, CompiledRule
 
@@ -27,7 +27,10 @@ class Tried(NamedTuple):
 
 
 def explain(compiled: CompiledPolicy, intent: IntentRequest) -> list[Tried]:
-    """Every rule up to the one that decided, which comes last when there is one."""
+    """Every rule up to the one that decided, which comes last when there is one; none when fail_closed came first."""
+    decision = evaluate(compiled, intent)
+    if not decision.matched_rule and f"default_{compiled.policy.default_verdict}" not in decision.reason_codes:
+        return []
     decided = first_match(compiled, intent)
     steps = []
     for rule in compiled.rules:
@@ -42,7 +45,7 @@ def explain(compiled: CompiledPolicy, intent: IntentRequest) -> list[Tried]:
 def _missed(rule: CompiledRule, intent: IntentRequest) -> list[str]:
     names = rule.rule.match.tool_names
     if names and intent.tool_name not in names:
-        return [f"tool_names: {intent.tool_name!r} is not in {_list(names)}"]
+        return [f"tool_names: {_list([intent.tool_name])}; wanted one of {_list(names)}"]
     return [_unmet(check, intent) for check in rule.checks if not check.holds(intent, check.wanted)]
 
 

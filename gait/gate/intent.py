@@ -10,7 +10,7 @@ import re
 
 from ..formats.documents import NamedTuple
 from ..errors import InvalidInput
-from ..formats import hosts, jcs, timestamps
+from ..formats import hosts, jcs, paths, timestamps
 from ..formats.fields import Fields, Path, lower, refuse, trim
 
 SCHEMA_ID = "gait.gate.intent_request"
@@ -228,6 +228,8 @@ def _object(value: dict[str, object], path: Path) -> dict[str, object]:
     if len(path) > MAX_DEPTH:
         raise refuse(path[:3], f"nested at most {MAX_DEPTH} deep", value)
     for key, item in value.items():
+        if type(key) is not str:
+            raise refuse(path, "an object with text keys", key)
         name = trim(key)
         if not name:
             raise refuse((*path, key), "under a key that is not empty", key)
@@ -267,7 +269,7 @@ def _target(item: object, path: Path, tool_name: str) -> Target:
     operation = lower(fields.text("operation"))
     if not kind:
         raise refuse(fields.at("kind"), f"one of {', '.join(TARGET_KINDS)}", fields.raw("kind"))
-    if kind == "path" and "\0" in value:
+    if "\0" in paths.from_file_url(value) and (kind == "path" or paths.is_file_url(value)):
         raise refuse(fields.at("value"), "a path without NUL", value)
     endpoint_class = fields.word("endpoint_class", ENDPOINT_CLASSES) or _infer_class(kind, operation, tool_name)
     domain = lower(fields.text("endpoint_domain")) or infer_domain(kind, value)

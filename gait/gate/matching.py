@@ -39,13 +39,17 @@ class CompiledPolicy(NamedTuple):
     rules: tuple[CompiledRule, ...]
     by_tool: dict[str, list[CompiledRule]]
     any_tool: list[CompiledRule]
+    merged: dict[str, list[CompiledRule]]
 
     def candidates(self, tool_name: str) -> list[CompiledRule]:
-        """The rules whose tool_names do not exclude a tool, in order."""
-        named = self.by_tool.get(tool_name)
-        if named is None:
-            return self.any_tool
-        return sorted(named + self.any_tool) if self.any_tool else named  # ranks differ, so only they are compared
+        """The rules whose tool_names do not exclude a tool, in order.  `merged` remembers each tool that some rule names."""
+        found = self.merged.get(tool_name)
+        if found is None:
+            if tool_name not in self.by_tool:
+                return self.any_tool
+            # Ranks differ, so only they are compared.
+            found = self.merged[tool_name] = sorted(self.by_tool[tool_name] + self.any_tool)
+        return found
 
 
 def compile_policy(policy: Policy) -> CompiledPolicy:
@@ -55,7 +59,7 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
     for rule in rules:
         for name in rule.rule.match.tool_names:
             by_tool.setdefault(name, []).append(rule)
-    return CompiledPolicy(policy, rules, by_tool, [rule for rule in rules if not rule.rule.match.tool_names])
+    return CompiledPolicy(policy, rules, by_tool, [rule for rule in rules if not rule.rule.match.tool_names], {})
 
 
 def _compile_rule(rank: int, rule: Rule) -> CompiledRule:
@@ -67,6 +71,8 @@ def _compile_rule(rank: int, rule: Rule) -> CompiledRule:
 
 def _wanted(name: str, match: Match) -> frozenset[str]:
     values = getattr(match, name)
+    if name == "workspace_prefixes":
+        return frozenset(value.replace("\\", "/") for value in values)
     if not name.endswith("_values"):
         return frozenset(values)
     return frozenset(form for value in values for form in places.wanted_forms(value))

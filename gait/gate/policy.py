@@ -128,7 +128,7 @@ class Policy(NamedTuple):
     def to_value(self) -> dict[str, object]:
         """The whole document in normal form; reading it gives the same policy and digest again."""
         head = {"schema_id": SCHEMA_ID, "schema_version": SCHEMA_VERSION, "default_verdict": self.default_verdict}
-        fail_closed = {"fail_closed": _plain(self.fail_closed)} if self.fail_closed.enabled else {}
+        fail_closed = {"fail_closed": _plain(self.fail_closed)} if any(self.fail_closed) else {}
         return {**head, **fail_closed, "rules": [_plain(rule) for rule in self.rules]}
 
 
@@ -230,19 +230,27 @@ def _match(fields: Fields) -> Match:
         skill_trust=fields.words("skill_trust", SKILL_TRUST),
     )
     for name, values in zip(match._fields, match):
-        if fields.has(name) and not values:
-            raise refuse(fields.at(name), "left out, or a list that is not empty", [], "an empty list would match nothing")
+        if fields.given(name) and not values:
+            hint = "an empty list would match everything"
+            raise refuse(fields.at(name), "left out, or a list that is not empty", fields.raw(name), hint)
     fields.done()
     return match
 
 
+_TESTS = {
+    "path_allowlist": places.path_test,
+    "path_denylist": places.denied_path_test,
+    "domain_allowlist": places.domain_test,
+    "domain_denylist": places.denied_domain_test,
+}
+
+
 def _patterns(fields: Fields, name: str) -> tuple[str, ...]:
     """The patterns of one list, each of which could match something."""
-    is_domain = name.startswith("domain")
-    patterns = fields.texts(name, lowered=is_domain)
+    patterns = fields.texts(name, lowered=name.startswith("domain"))
     for pattern in patterns:
         try:
-            (places.domain_test if is_domain else places.path_test)(pattern)
+            _TESTS[name](pattern)
         except InvalidInput as error:
             raise InvalidInput(f"{show(fields.at(name))}: {error.message}", hint=error.hint, path=fields.at(name)) from None
         if "\0" in pattern:

@@ -17,8 +17,10 @@ from .keys import Key, Keyring, base64_dumps, base64_loads, require_purpose
 ALGORITHM = "hmac-sha256"
 TRACE = "gait.trace.v1"
 APPROVAL_TOKEN = "gait.approval_token.v1"
+JOURNAL = "gait.journal.v1"
+JOURNAL_HEAD = "gait.journal_head.v1"
 # The family of key that may sign each kind of document.
-FAMILY_OF = {TRACE: "trace", APPROVAL_TOKEN: "approval"}
+FAMILY_OF = {TRACE: "trace", JOURNAL: "trace", JOURNAL_HEAD: "trace", APPROVAL_TOKEN: "approval"}
 PURPOSES = tuple(FAMILY_OF)
 
 _NAMES = {"alg", "key_id", "sig", "signed_digest"}

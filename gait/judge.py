@@ -7,44 +7,53 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
 from time import perf_counter
-from collections.abc import Mapping
 
-from ..formats.documents import NamedTuple
-from ..errors import InvalidInput
-from ..formats import strict_json
-from ..gate import intent as intents
-from ..gate import trace
-from ..gate.decision import Decision
-from ..gate.evaluate import evaluate, invalid_intent
-from ..gate.intent import IntentRequest
-from ..gate.matching import CompiledPolicy
-from ..signing import envelope
-from ..signing.keys import Key
-from ..system import clock
+from .errors import InvalidInput
+from .formats import strict_json
+from .formats.documents import NamedTuple
+from .gate import intent as intents
+from .gate import trace
+from .gate.decision import Decision
+from .gate.evaluate import evaluate, invalid_intent
+from .gate.intent import IntentRequest
+from .gate.matching import CompiledPolicy
+from .signing import envelope
+from .signing.keys import Key
+from .system import clock
 
 MAX_BYTES = 16 * 1024 * 1024
 DEFAULTS = {"identity": "mcp-proxy", "workspace": ".", "risk_class": "high"}
 
 
-class Call(NamedTuple):
-    """The bytes of one call.  `adapter` names its framework; empty text means an IntentRequest document."""
+Record = dict[str, object]
+Sign = Callable[[Record], Record]
 
-    data: bytes
+
+class Call(NamedTuple):
+    """One call as it came (`raw`) and parsed.  `adapter` names its framework; empty text means an IntentRequest document.
+
+    `defaults` is the context that the call does not give itself; `trusted` names the fields that it may give, None all.
+    """
+
+    raw: bytes
+    value: object
     source: str
     adapter: str = ""
-    defaults: Mapping[str, str] = DEFAULTS
+    defaults: Mapping[str, object] = DEFAULTS
     run_id: str = ""
+    trusted: frozenset[str] | None = None
 
 
 class Judged(NamedTuple):
     """A decision with its signed record; `intent` is None when the call has no normal form."""
 
     decision: Decision
-    record: dict[str, object]
+    record: Record
     intent: IntentRequest | None
 
-    def to_value(self, trace_path: str, warnings: tuple[str, ...] = ()) -> dict[str, object]:
+    def to_value(self, trace_path: str | None, warnings: tuple[str, ...] = ()) -> dict[str, object]:
         """The answer that every command and endpoint gives."""
         intent, decision = self.intent, self.decision
         value: dict[str, object] = {"ok": True, "verdict": decision.verdict}
@@ -66,22 +75,26 @@ class Judged(NamedTuple):
         return {**value, "warnings": list(found)} if found else value
 
 
+def read(raw: bytes, source: str, adapter: str = "", defaults: Mapping[str, object] = DEFAULTS, run_id: str = "") -> Call:
+    """The call in a JSON text of at most 16 MiB, whose own context is trusted.  ParseError: it is none."""
+    return Call(raw, strict_json.loads(raw, source, MAX_BYTES), source, adapter, defaults, run_id)
+
+
 def document(call: Call) -> object:
-    """The IntentRequest document of a call, not yet normalised.  InvalidInput: not JSON, or not the adapter's shape."""
-    value = strict_json.loads(call.data, call.source, MAX_BYTES)
+    """The IntentRequest document of a call, not yet normalised.  InvalidInput: not the adapter's shape."""
     if not call.adapter:
-        return value
-    from .. import adapters
+        return call.value
+    from . import adapters
 
     try:
-        return adapters.to_document(call.adapter, value, call.defaults)
+        return adapters.to_document(call.adapter, call.value, call.defaults, call.trusted)
     except InvalidInput as error:
         error.where = error.where or call.source
         raise
 
 
-def judge(compiled: CompiledPolicy, call: Call, key: Key) -> Judged:
-    """Decide a call and sign the record.
+def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
+    """Decide a call and have the record signed: by `signer`, or by a journal, which also keeps it.
 
     InvalidInput: the call has no normal form and fail_closed does not claim its risk class; nothing is recorded.
     """
@@ -91,15 +104,16 @@ def judge(compiled: CompiledPolicy, call: Call, key: Key) -> Judged:
     try:
         intent = intents.read(value)
     except InvalidInput as error:
-        blocked = invalid_intent(compiled, value, hashlib.sha256(call.data).hexdigest())
+        blocked = invalid_intent(compiled, value, hashlib.sha256(call.raw).hexdigest())
         if blocked is None:
             error.where = error.where or call.source
             raise
-        return Judged(blocked, _signed(trace.build_invalid(blocked, created_at, call.run_id), key), None)
+        return Judged(blocked, sign(trace.build_invalid(blocked, created_at, call.run_id)), None)
     decision = evaluate(compiled, intent)
     latency_ms = 0.0 if "SOURCE_DATE_EPOCH" in os.environ else round((perf_counter() - started) * 1000, 3)
-    return Judged(decision, _signed(trace.build(decision, intent, created_at, latency_ms, call.run_id), key), intent)
+    return Judged(decision, sign(trace.build(decision, intent, created_at, latency_ms, call.run_id)), intent)
 
 
-def _signed(record: dict[str, object], key: Key) -> dict[str, object]:
-    return envelope.sign(record, key, envelope.TRACE)
+def signer(key: Key) -> Sign:
+    """A Sign that only signs."""
+    return lambda record: envelope.sign(record, key, envelope.TRACE)

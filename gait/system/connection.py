@@ -1,0 +1,234 @@
+"""One client's connection: its requests read, admitted, handled and answered, one after the other.
+
+Invariant: after anything that this module refuses, the connection is closed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, Iterator, NamedTuple, TypeVar
+
+from . import http_response
+from ..errors import GaitError
+from .channel import Channel, Gone, TimedOut
+from .http_reader import Reader
+from .http_request import Admission, Head, Limits, Refusal, Request
+from .http_response import Response
+
+_LINGER_SECONDS = 1.0
+
+_Found = TypeVar("_Found")
+
+
+class Access(NamedTuple):
+    """One line of an access log.  Method and path are empty for a request that had none; the path is raw ASCII."""
+
+    peer: str
+    method: str
+    path: str
+    status: int
+    sent_bytes: int
+    seconds: float
+
+
+class Terms(NamedTuple):
+    """What a listener agreed with its caller about every connection."""
+
+    handle: Callable[[Request], Response]
+    limits: Limits
+    admission: Admission
+    on_refusal: Callable[[GaitError, str], None]
+    access_log: Callable[[Access], None] | None = None
+
+
+class Connection:
+    """`run` serves the client in the thread that calls it; `finish` and `abort` come from another."""
+
+    __slots__ = ("_channel", "_peer", "_terms", "_reader", "_deadline", "_sent", "_is_waiting", "_is_last", "_lingers", "is_answering")
+
+    def __init__(self, channel: Channel, peer: str, terms: Terms) -> None:
+        self._channel = channel
+        self._peer = peer
+        self._terms = terms
+        self._reader = Reader(terms.limits)
+        self._deadline = time.monotonic() + terms.limits.header_seconds  # of the first head, a TLS handshake included
+        self._sent = 0
+        self._is_waiting = self._is_last = self._lingers = False
+        self.is_answering = False
+
+    def run(self) -> None:
+        """Serve until one side has enough.  Raises nothing."""
+        try:
+            self._channel.open(self._deadline - time.monotonic())
+            while self._exchange():
+                pass
+        except Gone:
+            self._lingers = False
+        except Exception as error:
+            self._report(_failed("the connection failed", error))
+        finally:
+            self._channel.close(_LINGER_SECONDS if self._lingers else 0)
+
+    def finish(self) -> None:
+        """Let the request in hand be the last one; end the wait for a next one."""
+        self._is_last = True
+        if self._is_waiting:
+            self._channel.wake()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._channel.abort()
+
+    def close(self) -> None:
+        """For a connection that was never run."""
+        self._channel.close(0)
+
+    def _exchange(self) -> bool:
+        """One request and its answer.  False: the connection is to be closed."""
+        head = None
+        try:
+            head = self._receive_head()
+            if head is None:
+                return False
+            self._terms.admission.check(head)
+            body = self._receive_body(head)
+        except Refusal as refusal:
+            self._refuse(refusal, head)
+            return False
+        self._deadline = 0.0
+        self._lingers = not self._answer(head, body)
+        return not self._lingers
+
+    def _receive_head(self) -> Head | None:
+        """None: the client has no further request, or does not come up with one."""
+        head = self._reader.head()
+        if head is not None:  # it came together with the request before
+            return head
+        if not self._reader.has_begun:
+            data = self._wait()
+            if not data:
+                return None
+            self._reader.feed(data)
+        return self._until(self._reader.head, self._deadline or time.monotonic() + self._terms.limits.header_seconds)
+
+    def _wait(self) -> bytes:
+        """The first bytes of a request; none when it is not worth while to wait longer."""
+        seconds = self._deadline - time.monotonic() if self._deadline else self._terms.limits.idle_seconds
+        self._is_waiting = True
+        try:
+            return b"" if self._is_last else self._channel.receive(seconds)
+        except TimedOut:
+            return b""
+        finally:
+            self._is_waiting = False
+
+    def _receive_body(self, head: Head) -> bytes:
+        body = self._reader.body(head.length)
+        if body is not None:
+            return body
+        if head.expects_continue:
+            self._send(http_response.CONTINUE)
+        return self._until(lambda: self._reader.body(head.length), time.monotonic() + self._terms.limits.body_seconds)
+
+    def _until(self, step: Callable[[], _Found | None], deadline: float) -> _Found:
+        """What the reader gives as soon as enough has come.  Refusal 408: too slow; 400: the client ended half-way."""
+        while True:
+            found = step()
+            if found is not None:
+                return found
+            try:
+                data = self._channel.receive(deadline - time.monotonic())
+            except TimedOut:
+                raise Refusal(408, "request_timeout", "expected the request in time, got a part of it", "send it faster") from None
+            if not data:
+                raise Refusal(400, "incomplete_request", "expected a whole request, got a part of one")
+            self._reader.feed(data)
+
+    def _answer(self, head: Head, body: bytes) -> bool:
+        """False: the connection is to be closed."""
+        self.is_answering = True
+        started = time.monotonic()
+        path, _, query = head.target.partition("?")
+        request = Request(head.method, head.target, path, query, head.headers, body, self._peer, self._channel.is_connected)
+        response, data, keep = self._handled(head, request)
+        try:
+            if data is None:
+                return self._stream(head, response, keep)
+            self._send(data)
+            return keep
+        finally:
+            self.is_answering = False
+            self._log(head.method, path, response.status, started)
+
+    def _handled(self, head: Head, request: Request) -> tuple[Response, bytes | None, bool]:
+        """The answer, its bytes (None for a stream), and whether the connection may be kept."""
+        try:
+            response = self._terms.handle(request)
+            keep = head.keep_alive and not response.close and not self._is_last
+            if http_response.is_stream(response):
+                return response, None, keep
+            return response, http_response.dumps(response, head.method, _connection(head, keep)), keep
+        except Exception as error:
+            self._report(_failed("the request could not be answered", error))
+            response = http_response.of_error(GaitError("the request could not be answered", hint="see the server's log"))
+            return response, http_response.dumps(response, head.method, http_response.CLOSE), False
+
+    def _refuse(self, refusal: Refusal, head: Head | None) -> None:
+        started = time.monotonic()
+        self._report(refusal)
+        method, path = (head.method, head.target.partition("?")[0]) if head else ("", "")
+        self._send(http_response.dumps(http_response.of_error(refusal, refusal.headers), method, http_response.CLOSE))
+        self._lingers = True
+        self._log(method, path, refusal.http_status, started)
+
+    def _stream(self, head: Head, response: Response, keep: bool) -> bool:
+        """Send the parts as they come, no faster than the client reads them.  False: the connection is to be closed."""
+        chunked = head.minor == 1
+        framing = "Transfer-Encoding: chunked\r\n" if chunked else ""
+        parts: Iterator[bytes] = response.body  # type: ignore[assignment]
+        try:
+            self._send(http_response.dump_head(response, framing, _connection(head, keep and chunked)))
+            if not http_response.has_body(head.method, response.status):
+                return keep and chunked
+            for part in parts:
+                if part:
+                    self._send(http_response.dump_chunk(part) if chunked else part)
+                elif not self._channel.is_connected():
+                    return False
+            if chunked:
+                self._send(http_response.LAST_CHUNK)
+            return keep and chunked
+        finally:
+            getattr(parts, "close", _nothing)()
+
+    def _send(self, data: bytes) -> None:
+        self._channel.send(data, self._terms.limits.write_seconds)
+        self._sent += len(data)
+
+    def _log(self, method: str, path: str, status: int, started: float) -> None:
+        sent, self._sent = self._sent, 0
+        if self._terms.access_log is not None:
+            self._terms.access_log(Access(self._peer, method, path, status, sent, time.monotonic() - started))
+
+    def _report(self, error: GaitError) -> None:
+        try:
+            self._terms.on_refusal(error, self._peer)
+        except Exception:
+            pass  # a report that fails must not keep the client from its answer, or the thread from its end
+
+
+def _connection(head: Head, keep: bool) -> str:
+    if not keep:
+        return http_response.CLOSE
+    return "" if head.minor else http_response.KEEP
+
+
+def _failed(message: str, cause: Exception) -> GaitError:
+    """What is reported: the client's text, and the exception as its cause for the server's own log."""
+    error = GaitError(message)
+    error.__cause__ = cause
+    return error
+
+
+def _nothing() -> None:
+    """Stands in for the `close` of an iterator that has none."""
