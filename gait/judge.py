@@ -96,7 +96,8 @@ def document(call: Call) -> object:
 def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
     """Decide a call and have the record signed: by `signer`, or by a journal, which also keeps it.
 
-    InvalidInput: the call has no normal form and fail_closed does not claim its risk class; nothing is recorded.
+    InvalidInput: the call has no normal form and is an IntentRequest, or fail_closed does not claim its risk class;
+    nothing is recorded.
     """
     started = perf_counter()
     value = document(call)
@@ -104,7 +105,8 @@ def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
     try:
         intent = intents.read(value)
     except InvalidInput as error:
-        blocked = invalid_intent(compiled, value, hashlib.sha256(call.raw).hexdigest())
+        # An IntentRequest is its integrator's own document: one without a normal form is a mistake, not an attempt.
+        blocked = invalid_intent(compiled, value, hashlib.sha256(call.raw).hexdigest()) if call.adapter else None
         if blocked is None:
             error.where = error.where or call.source
             raise

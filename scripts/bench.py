@@ -4,7 +4,7 @@
 
 evaluate  one decision on a normalised intent, in policies of 10 to 10,000 rules
 pipeline  bytes -> intent -> decision -> signed trace record, all in memory
-process   `gait gate eval` against a Python that only starts, for each Python found
+process   `gait gate eval` with the README's policy against a Python that only starts, for each Python found
 modules   what `gait gate eval` loads
 
 Only ratios are gates, since they hold on any machine: --check exits 5 when one fails.
@@ -23,14 +23,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from gait import judge  # noqa: E402
 from gait.gate import evaluate, intent, matching, policy  # noqa: E402
-from gait import judge as call  # noqa: E402
 from gait.signing import keys  # noqa: E402
 
 SIZES = (10, 100, 1_000, 10_000)
@@ -120,7 +121,7 @@ def measure_evaluate(rounds: int) -> list[dict[str, object]]:
     taken: dict[int, list[int]] = {size: [] for size in SIZES}
     for _ in range(20):
         for size, candidate in policies.items():
-            taken[size] += timed(lambda: evaluate.evaluate(candidate, call_intent), rounds // 20)  # noqa: B023
+            taken[size] += timed(partial(evaluate.evaluate, candidate, call_intent), rounds // 20)
     decided = {evaluate.evaluate(candidate, call_intent).verdict for candidate in policies.values()}
     if decided != {"allow"}:
         raise SystemExit(f"bench: expected every policy to allow, got {sorted(decided)}")
@@ -129,12 +130,15 @@ def measure_evaluate(rounds: int) -> list[dict[str, object]]:
 
 def measure_pipeline(rounds: int) -> list[dict[str, object]]:
     """p50 and p99 in microseconds from a call's bytes to its signed record, with 100 rules."""
-    candidate, sign = compiled(100), call.signer(keys.make(bytes(range(32))))
-    calls = {"": INTENT, "mcp": MCP_CALL}
+    candidate, sign = compiled(100), judge.signer(keys.make(bytes(range(32))))
+    defaults = {**judge.DEFAULTS, "risk_class": "medium"}
+
+    def run(raw: bytes, adapter: str) -> object:
+        return judge.judge(candidate, judge.read(raw, "bench", adapter, defaults), sign)
+
     rows = []
-    for adapter, document in calls.items():
-        raw, defaults = json.dumps(document).encode("utf-8"), {**call.DEFAULTS, "risk_class": "medium"}
-        taken = timed(lambda: call.judge(candidate, call.read(raw, "bench", adapter, defaults), sign), rounds)  # noqa: B023
+    for adapter, document in (("", INTENT), ("mcp", MCP_CALL)):
+        taken = timed(partial(run, json.dumps(document).encode("utf-8"), adapter), rounds)
         rows.append({"adapter": adapter or "intent", **percentiles(taken)})
     return rows
 
@@ -161,9 +165,9 @@ def installed(folder: Path) -> list[str]:
     """The arguments of `gate eval` for a copy of Gait as an installation has it: precompiled by each Python, then kept."""
     shutil.copy(ROOT / "gait.py", folder)
     shutil.copytree(ROOT / "gait", folder / "gait", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "policy.json").write_text(json.dumps({"default_verdict": "block", "rules": rules(20)}), encoding="utf-8")
+    shutil.copy(ROOT / "fixtures" / "quickstart" / "policy.yaml", folder)
     (folder / "intent.json").write_text(json.dumps(INTENT), encoding="utf-8")
-    trace, policy_file, intent_file = (str(folder / name) for name in ("trace.json", "policy.json", "intent.json"))
+    trace, policy_file, intent_file = (str(folder / name) for name in ("trace.json", "policy.yaml", "intent.json"))
     asked = ["gate", "eval", "--policy", policy_file, "--intent", intent_file, "--trace-out", trace, "--json"]
     return [str(folder / "gait.py"), *asked]
 

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Set by `make fuzz` and `make coverage` for this run; everything else that begins with GAIT_ is Gait's own setting.
-KEPT = ("GAIT_FUZZ_ROUNDS", "GAIT_FUZZ_SEED", "GAIT_ROOT")
+# Set by `make fuzz`, `make coverage` or whoever wants more rounds (see tests/service) for this run; everything else that begins with GAIT_ is Gait's own setting.
+KEPT = ("GAIT_FUZZ_ROUNDS", "GAIT_FUZZ_SEED", "GAIT_ROOT", "GAIT_KILL_ROUNDS", "GAIT_SOAK", "GAIT_MUTATIONS")
 
 
 def pytest_configure() -> None:
@@ -23,6 +23,14 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     # pytest may be installed for the user only: children find it although HOME is another one.
     os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make fuzz` runs every test that takes its rounds from GAIT_FUZZ_ROUNDS."""
+    for item in items:
+        code = getattr(getattr(item, "function", None), "__code__", None)
+        if code and {"ROUNDS", "rounds", "fuzz_rounds"}.intersection(code.co_names):
+            item.add_marker("fuzz")
 
 
 @pytest.fixture(autouse=True)

@@ -63,17 +63,25 @@ def test_the_answer():
     assert "warnings" not in judge(ALLOW, call(INTENT), signer(KEY)).to_value("/t.json")
 
 
-def test_an_invalid_intent():
-    bad = call({**INTENT, "tool_name": ""}, run_id="run-1")
+def test_an_invalid_call():
+    raw = json.dumps({"name": "x", "arguments": {" ": 1}}).encode()
+    bad = read(raw, "call.json", "mcp", {**DEFAULTS, "risk_class": INTENT["context"]["risk_class"]}, "run-1")
     with pytest.raises(InvalidInput) as caught:
         judge(ALLOW, bad, refuse_to_sign)
-    assert str(caught.value).startswith("call.json: tool_name: ")
+    assert str(caught.value).startswith("call.json: args. : ")
     judged = judge(FAIL_CLOSED, bad, signer(KEY))
     assert (judged.decision.verdict, judged.intent) == ("block", None)
     assert judged.decision.intent_digest == judged.record["intent_digest"] == hashlib.sha256(bad.raw).hexdigest()
     assert envelope.verify(judged.record, RING, envelope.TRACE)["intent_digest_basis"] == "raw"
     value = judged.to_value("/t.json")
     assert not {"tool_name", "args_digest", "warnings"} & set(value) and value["verdict"] == "block"
+
+
+def test_an_invalid_intent_is_invalid_input_whatever_the_policy():
+    for compiled in (ALLOW, FAIL_CLOSED):
+        with pytest.raises(InvalidInput) as caught:
+            judge(compiled, call({**INTENT, "tool_name": ""}), refuse_to_sign)
+        assert str(caught.value).startswith("call.json: tool_name: ")
 
 
 @pytest.mark.parametrize("data", [b"{", b"\xff", b'{"a": 1, "a": 2}', b"[" * 1000])

@@ -17,6 +17,7 @@ COMMANDS = {
     "policy": "write, check, test and explain policies",
     "trace": "verify and show signed decisions",
     "journal": "verify, follow, export and count journals of signed decisions",
+    "report": "write a journal as one HTML page",
     "keys": "make, rotate and check signing keys",
     "doctor": "check this installation",
     "version": "print the version",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..signing.keys import Keyring
 
 _NEXT = {
-    "block": "change the call, or read why: gait policy explain",
+    "block": "change the call, or add --explain to this command and read why",
     "require_approval": "the call waits for {approvals}; until then it must not run",
     "dry_run": "the policy only simulates this call; it must not run",
 }

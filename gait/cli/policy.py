@@ -130,8 +130,8 @@ def _explain(args: argparse.Namespace) -> int:
 
 def _shown(target: dict[str, object]) -> str:
     marks = [str(target[name]) for name in ("operation", "endpoint_class") if name in target]
-    flags = [name for name in ("destructive", "inferred") if name in target]
-    return f"{target['kind']} {shared.short(str(target['value']))}  ({', '.join(marks + flags)})"
+    marks += [name for name in ("destructive", "inferred") if name in target]
+    return f"{target['kind']} {shared.short(str(target['value']))}  ({', '.join(marks)})"
 
 
 def _ending(matched_rule: str, reason_codes: tuple[str, ...]) -> list[str]:

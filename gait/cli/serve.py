@@ -1,25 +1,33 @@
-"""`gait mcp serve`: its options, checked before anything is opened."""
+"""`gait mcp serve`: its options, checked before anything is opened or written."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
-import sys
 
 from ..errors import InvalidInput, MissingDependency, UnsafeOperation
+from ..gate.intent import RISK_CLASSES
 from ..service.api import TRUSTABLE, Rules
-from ..service.engine import Outputs, defaults
+from ..service.engine import Outputs
+from ..service.loaded import load
+from ..service.log import say
+from ..service.otlp import check_endpoint
 from ..service.server import Settings, serve
 from ..store import keys
+from ..store.journal.records import is_chain
 from ..store.journal.retention import Limits as Retention
-from ..system import binding, clock
+from ..system import binding, files
 from ..system.http_request import Admission, Limits
 from . import shared
 
 _MIN_TOKEN = 16
 _MAX_WORKERS = 64
+_MAX_SECONDS = 10 * 366 * 86400.0
 _BODY_BYTES = 17 * 1024 * 1024  # a call of 16 MiB and what is around it
+_WATCH_SECONDS = 1.0
+_BACKLOG = 1024
+_HOST_NAME = re.compile(r"\[[0-9a-f:.]+\]|[0-9a-z._-]+").fullmatch
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,17 +43,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, text in (("identity", "mcp-proxy"), ("workspace", "."), ("risk-class", "high")):
         option(f"--{name}", default=text, help=f"what every call has (default {text})")
     option("--trust-context", default="", metavar="NAMES", help="context fields that clients may set, such as identity,workspace")
-    option("--journal", metavar="DIR", help="where decisions are recorded (default $GAIT_HOME/journal/serve)")
-    option("--durability", choices=("process", "power"), default="process", help="power waits for the disk")
-    option("--keep-days", type=float, default=0, metavar="N", help="remove journal segments older than this (default: keep)")
-    option("--keep-bytes", type=int, default=0, metavar="N", help="remove the oldest segments beyond this size (default: keep)")
-    option("--heartbeat", type=float, default=60, metavar="SECONDS", help="how often a signed head is written (default 60)")
+    _journal_options(parser)
     option("--watch", action="store_true", help="reload the policy when its file changes (SIGHUP always does)")
     option("--grace", type=float, default=10, metavar="SECONDS", help="how long requests may take to finish at the end (default 10)")
     option("--max-connections", type=int, default=512, metavar="N", help="more are told 503 (default 512)")
     option("--workers", type=int, default=1, metavar="N", help="processes on the one socket (POSIX)")
     option("--http-verdict-status", choices=("plain", "strict"), default="plain", help="strict: 403 block, 428 approval, 409 dry run")
+    _output_options(parser)
+
+
+def _journal_options(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("--journal", metavar="DIR", help="where decisions are recorded (default $GAIT_HOME/journal/serve)")
+    option("--chain", default="serve", metavar="NAME", help="this server's chain there; workers add -1, -2 (default serve)")
+    option("--durability", choices=("process", "power"), default="process", help="power waits for the disk")
+    option("--keep-days", type=float, default=0, metavar="N", help="remove journal segments older than this (default: keep)")
+    option("--keep-bytes", type=int, default=0, metavar="N", help="remove the oldest segments beyond this size (default: keep)")
+    option("--keep-segments", type=int, default=0, metavar="N", help="remove the oldest segments beyond this number (default: keep)")
+    option("--heartbeat", type=float, default=60, metavar="SECONDS", help="how often a signed head is written (default 60)")
+
+
+def _output_options(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
     option("--trace-dir", metavar="DIR", help="also write each trace to a file here")
+    option("--allow-client-artifact-paths", action="append", default=[], metavar="DIR", help="clients may have their trace written below this folder")
     option("--export-log-out", default="", metavar="FILE", help="append one SIEM line (JSONL) for each decision")
     option("--export-otel-out", default="", metavar="FILE", help="append one OTLP/JSON log record for each decision")
     option("--otlp-endpoint", default="", metavar="URL", help="post OTLP/JSON here in the background; https, or this host")
@@ -55,99 +76,136 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal; exit code 0 after an orderly end, 6 for a policy or option that is not acceptable."""
     if args.policy == "-":
-        raise InvalidInput("a server reads its policy again, so it cannot come from standard input", where="--policy")
-    shared.read_policy(args.policy)
-    settings = _settings(args)
+        raise _usage("--policy", "a server reads its policy again, so it cannot come from standard input")
+    load(args.policy)
+    settings = _with_key(args, _settings(args))
     if args.workers == 1:
         return serve(settings)
     return _workers(args, settings)
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    from ..gate import policy
-
-    ring, warnings = shared.signing_keys(args)
-    for warning in warnings:
-        sys.stderr.write(f"warning: {warning}\n")
-    if args.trace_dir:
-        os.makedirs(args.trace_dir, mode=0o700, exist_ok=True)
+    """The settings without a key: nothing is written yet."""
+    if args.workers != 1 and not (1 < args.workers <= _MAX_WORKERS and hasattr(os, "fork")):
+        raise _usage("--workers", f"must be 1 to {_MAX_WORKERS}, and 1 where there is no fork; got {args.workers}")
+    if not is_chain(args.chain) or len(args.chain) > 60:
+        raise _usage("--chain", "must be 1 to 60 characters of a-z, 0-9 and -")
     return Settings(
         listen=args.listen,
-        read_policy=lambda: shared.read_input(args.policy, policy.MAX_BYTES, "policy"),
-        policy_source=args.policy,
         policy_path=args.policy,
-        ring=ring,
+        ring=None,  # type: ignore[arg-type]
         journal_dir=args.journal or os.path.join(keys.home(), "journal", "serve"),
-        chain=_chain(1),
-        rules=Rules(defaults(args.identity, args.workspace, args.risk_class), _trusted(args), args.http_verdict_status == "strict"),
+        chain=args.chain,
+        rules=Rules(_context(args), _trusted(args), args.http_verdict_status == "strict"),
         admission=_admission(args),
-        limits=Limits(body_bytes=_BODY_BYTES, connections=_positive(args.max_connections, "--max-connections")),
-        retention=Retention(keep_seconds=args.keep_days * 86400, keep_bytes=args.keep_bytes),
+        limits=Limits(body_bytes=_BODY_BYTES, connections=_at_least(1, args.max_connections, "--max-connections")),
+        retention=_retention(args),
         durability=args.durability,
-        heartbeat_seconds=_positive(args.heartbeat, "--heartbeat"),
-        watch_seconds=1.0 if args.watch else 0.0,
-        grace_seconds=args.grace,
-        outputs=Outputs(args.trace_dir or "", args.export_log_out, args.export_otel_out),
+        heartbeat_seconds=_at_least(0.01, args.heartbeat, "--heartbeat"),
+        watch_seconds=_WATCH_SECONDS if args.watch else 0.0,
+        grace_seconds=_at_least(0, args.grace, "--grace"),
+        outputs=_outputs(args),
         otlp_endpoint=args.otlp_endpoint,
         access_log=args.access_log,
         tls_files=_tls_files(args),
     )
 
 
-def _chain(worker: int) -> str:
-    """A name that no other start or process has, in the order of time."""
-    stamp = re.sub("[^0-9]", "", clock.now_text())[:14]
-    return f"{stamp}-{os.urandom(3).hex()}-{worker}"
+def _with_key(args: argparse.Namespace, settings: Settings) -> Settings:
+    ring, warnings = shared.signing_keys(args)
+    for warning in warnings:
+        say("warning", warning=warning)
+    if args.trace_dir:
+        files.private_directory(args.trace_dir)
+    return settings._replace(ring=ring)
 
 
-def _positive(value, name: str):  # type: ignore[no-untyped-def]
-    if not value > 0:
-        raise InvalidInput(f"must be more than 0; got {value}", where=name, code="invalid_usage")
-    return value
+def _usage(where: str, message: str) -> InvalidInput:
+    return InvalidInput(message, where=where, hint="see gait mcp serve --help", code="invalid_usage")
+
+
+def _at_least(least: float, value, name: str):  # type: ignore[no-untyped-def]
+    """The number; not NaN, and finite: threads wait for so long."""
+    if least <= value <= _MAX_SECONDS:
+        return value
+    raise _usage(name, f"must be {least:g} or more, and no more than {_MAX_SECONDS:.0f}; got {value}")
+
+
+def _context(args: argparse.Namespace) -> dict[str, str]:
+    given = {name: text.strip() for name, text in shared.defaults(args).items()}
+    if given["risk_class"].lower() not in RISK_CLASSES:
+        raise _usage("--risk-class", f"must be one of {', '.join(RISK_CLASSES)}; got {args.risk_class[:40]!r}")
+    for name, text in given.items():
+        if not text:
+            raise _usage(f"--{name}", "must be text that is not empty")
+    return given
+
+
+def _retention(args: argparse.Namespace) -> Retention:
+    seconds = _at_least(0, args.keep_days * 86400, "--keep-days")
+    if args.keep_bytes < 0 or args.keep_segments < 0:
+        raise _usage("--keep-bytes, --keep-segments", "must be 0 (no limit) or more")
+    return Retention(keep_segments=args.keep_segments, keep_bytes=args.keep_bytes, keep_seconds=seconds)
+
+
+def _outputs(args: argparse.Namespace) -> Outputs:
+    if args.otlp_endpoint:
+        check_endpoint(args.otlp_endpoint)
+    for folder in args.allow_client_artifact_paths:
+        if not os.path.isabs(folder) or not os.path.isdir(folder) or os.open not in os.supports_dir_fd:
+            raise _usage("--allow-client-artifact-paths", "must be the absolute path of a folder that is there, on a POSIX system")
+    trace_dir = os.path.abspath(args.trace_dir) if args.trace_dir else ""
+    return Outputs(trace_dir, args.export_log_out, args.export_otel_out, tuple(args.allow_client_artifact_paths))
 
 
 def _trusted(args: argparse.Namespace) -> frozenset[str]:
     names = frozenset(name.strip() for name in args.trust_context.split(",") if name.strip())
     if names - TRUSTABLE:
-        message = f"must be some of {', '.join(sorted(TRUSTABLE))}; got {', '.join(sorted(names - TRUSTABLE))}"
-        raise InvalidInput(message, where="--trust-context", code="invalid_usage")
+        raise _usage("--trust-context", f"must be some of {', '.join(sorted(TRUSTABLE))}; got {', '.join(sorted(names - TRUSTABLE))}")
     return names
 
 
 def _tls_files(args: argparse.Namespace) -> tuple[str, str] | None:
     if bool(args.tls_cert) != bool(args.tls_key):
-        raise InvalidInput("--tls-cert and --tls-key go together", where="gait mcp serve", code="invalid_usage")
+        raise _usage("--tls-cert, --tls-key", "go together")
     return (args.tls_cert, args.tls_key) if args.tls_cert else None
 
 
 def _admission(args: argparse.Namespace) -> Admission:
     address = binding.read_address(args.listen)
     token = _token(args.auth_token_env) if args.auth_token_env else None
-    hosts = Admission().hosts | {name.lower() for name in args.allow_host}
+    names = {name.lower() for name in args.allow_host}
+    if not all(map(_HOST_NAME, names)):
+        raise _usage("--allow-host", "must be a name or address as in a Host field, without a port; IPv6 in brackets")
     if address.host and not binding.is_loopback(address.host):
-        if not (args.allow_non_loopback and token):
-            message = "other hosts could reach this address: it needs --allow-non-loopback and --auth-token-env NAME"
-            raise UnsafeOperation(message, where="--listen", hint="listen on 127.0.0.1 or unix:/path", code="non_loopback_refused")
-        hosts |= {address.host.lower()}
-    return Admission(hosts, token=token)
+        _check_non_loopback(args, token)
+    if address.host:
+        names.add(f"[{address.host}]".lower() if ":" in address.host else address.host.lower())
+    return Admission(Admission().hosts | names, token=token)
+
+
+def _check_non_loopback(args: argparse.Namespace, token: bytes | None) -> None:
+    if not (args.allow_non_loopback and token):
+        message = "other hosts could reach this address: it needs --allow-non-loopback and --auth-token-env NAME"
+        raise UnsafeOperation(message, where="--listen", hint="listen on 127.0.0.1 or unix:/path", code="non_loopback_refused")
+    if not args.tls_cert:
+        say("warning", warning="without --tls-cert, the token and every call cross the network in the clear")
 
 
 def _token(variable: str) -> bytes:
     token = os.environ.get(variable, "").encode("utf-8", "surrogateescape")
     if not token:
         raise MissingDependency("expected a bearer token in this environment variable, got none", where="--auth-token-env", code="token_missing")
-    if len(token) < _MIN_TOKEN or not token.isascii() or token != token.strip():
-        raise InvalidInput(f"expected a bearer token of {_MIN_TOKEN} or more ASCII characters", where="--auth-token-env")
+    if len(token) < _MIN_TOKEN or not all(0x20 < byte < 0x7F for byte in token):
+        raise _usage("--auth-token-env", f"expected a bearer token of {_MIN_TOKEN} or more ASCII characters without spaces")
     return token
 
 
 def _workers(args: argparse.Namespace, settings: Settings) -> int:
-    if not 1 < args.workers <= _MAX_WORKERS or not hasattr(os, "fork"):
-        raise InvalidInput(f"must be 1 to {_MAX_WORKERS}, and 1 where there is no fork; got {args.workers}", where="--workers")
     from ..service import workers
 
-    bound = binding.bind(binding.read_address(args.listen), 1024)
+    bound = binding.bind(binding.read_address(args.listen), _BACKLOG)
     try:
-        return workers.run(args.workers, bound.socket, lambda number, sock: serve(settings._replace(chain=_chain(number)), sock))
+        return workers.run(args.workers, bound.socket, lambda number, sock: serve(settings._replace(chain=f"{args.chain}-{number}"), sock))
     finally:
         binding.release(bound)

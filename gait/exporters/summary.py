@@ -55,7 +55,7 @@ class Summary:
         self.refused = 0
         self.decisions = 0
         self._limit = limit
-        self._latest: list[tuple[float, str, int, Record, bytes]] = []
+        self._latest: list[tuple[float, str, int, int, Row | tuple[Record, bytes]]] = []
         self._first = (0.0, "")
         self._last = (0.0, "")
 
@@ -89,10 +89,9 @@ class Summary:
             _count(self.reasons, clip(reason))
 
     def _keep(self, seconds: float, record: Record, line: bytes) -> None:
-        """Among the latest; what is long is made a short record at once."""
-        if len(line) > _LONG_LINE:
-            record, line = _shortened(record, line), b""
-        item = (seconds, str(record.get("chain")), _integer(record.get("sequence")), record, line)
+        """Among the latest.  Of a long record only the row is kept; making one of each would cost more than all the rest."""
+        kept = _row(record, line) if len(line) > _LONG_LINE else (record, line)
+        item = (seconds, str(record.get("chain")), _integer(record.get("sequence")), self.decisions, kept)
         if len(self._latest) < self._limit:
             heappush(self._latest, item)
         else:
@@ -105,7 +104,7 @@ class Summary:
 
     def rows(self) -> list[Row]:
         """The latest decisions of all chains, newest first."""
-        return [_row(record, line) for *_, record, line in sorted(self._latest, reverse=True, key=lambda item: item[:3])]
+        return [kept if isinstance(kept, Row) else _row(*kept) for *_, kept in sorted(self._latest, reverse=True)]
 
 
 def known(verdict: object) -> str:
@@ -152,25 +151,8 @@ def _details(record: Record, line: bytes) -> Iterable[tuple[str, str]]:
     found += [(name, context.get(name)) for name in _CONTEXT] if isinstance(context, dict) else []
     signature = record.get("signature")
     found += [("key_id", signature.get("key_id"))] if isinstance(signature, dict) else []
-    digest = hashlib.sha256(line).hexdigest() if line else record.get("record_digest")
-    found += [("prev_digest", record.get("prev_digest")), ("record_digest", digest)]
+    found += [("prev_digest", record.get("prev_digest")), ("record_digest", hashlib.sha256(line).hexdigest())]
     return ((name, clip(str(value))) for name, value in found if value)
-
-
-def _shortened(record: Record, line: bytes) -> Record:
-    """What `_row` reads of a long record, its digest among it."""
-    short = {name: _short(value) for name, value in record.items()}
-    return {**short, "record_digest": hashlib.sha256(line).hexdigest()}
-
-
-def _short(value: object) -> object:
-    if isinstance(value, str):
-        return clip(value)
-    if isinstance(value, list):
-        return [clip(word) for word in _words(value)]
-    if isinstance(value, dict):
-        return {name: clip(str(value[name])) for name in (*_CONTEXT, "key_id") if name in value}
-    return value
 
 
 def _words(value: object) -> list[str]:

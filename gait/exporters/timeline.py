@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..formats.documents import NamedTuple
 
 _WIDTHS = (1, 5, 15, 60, 300, 900, 3600, 10800, 43200, 86400, 604800)  # seconds; each divides the next
-_MAX_BARS = 60
+_MAX_BARS = 100
 _MIN_BARS = 24  # a few bars alone would be as wide as the page
 _MAX_BUCKETS = 4096
 
@@ -48,7 +48,7 @@ class Timeline:
         self._width, self._buckets = width, buckets
 
     def bars(self) -> Bars:
-        """24 to 60 bars from the first time to the last one, with empty ones around few; none when nothing was added."""
+        """24 to 100 bars from the first time to the last one, with empty ones around few; none when nothing was added."""
         if not self._buckets:
             return Bars(0, self._width, ())
         while max(self._buckets) - min(self._buckets) >= _MAX_BARS:

@@ -101,7 +101,8 @@ def canonical(host: str) -> str:
     host = host[:-1] if host.endswith(".") else host
     if len(host) > _MAX_NAME or not re.fullmatch(_LABELS, host):
         return ""
-    return _ipv4(host) if re.fullmatch(_NUMBER, host.rpartition(".")[2]) else host
+    last = host.rpartition(".")[2]
+    return _ipv4(host) if last[0].isdigit() and re.fullmatch(_NUMBER, last) else host
 
 
 def _ascii(host: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-_DRIVE = r"[A-Za-z]:(?=/|$)"
 # A Windows path to a server (`\\?\UNC\server`), a drive (`\\?\C:\`) or a device.
 _DEVICE = r"(?i://[?.]/(UNC/|[A-Z]:(?=/|$))?)"
 # `~`, `~user`, `$VAR`, `%VAR%`, a backtick; `C:x`, which starts in drive C's own current folder; `C:/x:stream`.
-_UNKNOWN_PLACE = re.compile(r"~|\$|%[^%/]+%|`|[A-Za-z]:(?:(?!/)|.*:)", re.DOTALL)
+_UNKNOWN_PLACE = r"(?s)~|\$|%[^%/]+%|`|[A-Za-z]:(?:(?!/)|.*:)"
 # Readers drop or look through what stands before: `URL:` and `<` (Python), `view-source:`, `git+`, `local_`.
 _FILE_URL = r"(?i:<?(?:[a-z0-9.+:-]*[:+]|)(?:local[_-])?file:(//[^/?#]*)?)"
 _LOCAL = ("", "localhost", "127.0.0.1", "[::1]")
@@ -56,7 +55,12 @@ def _split_root(path: str) -> tuple[str, str]:
         return (name + "/" if name[1:] == ":" else "//" if name else "//./"), slashed[start:]
     if slashed[:1] == "/":
         return "/", slashed
-    return (slashed[:2] + "/", slashed[3:]) if slashed[2:3] == "/" and re.match(_DRIVE, slashed) else ("", slashed)
+    return (slashed[:2] + "/", slashed[3:]) if _is_drive(slashed) and slashed[2:3] == "/" else ("", slashed)
+
+
+def _is_drive(path: str) -> bool:
+    """True for `C:` and `C:/…`; without a regular expression, which each process would have to compile."""
+    return path[1:2] == ":" and path[2:3] in ("", "/") and path[0].isascii() and path[0].isalpha()
 
 
 def is_file_url(text: str) -> bool:
@@ -115,12 +119,12 @@ def other_readings(path: str) -> list[str]:
 
 def is_absolute(path: str) -> bool:
     """True for `/…` and `C:/…` in normal form."""
-    return path[:1] == "/" or path[2:3] == "/" and re.match(_DRIVE, path) is not None
+    return path[:1] == "/" or path[2:3] == "/" and _is_drive(path)
 
 
 def place_is_unknown(path: str) -> bool:
     """True when what comes first is expanded by somebody else (`~`, `$VAR`, `%VAR%`, `C:x`), or a `C:/x:stream`."""
-    return _UNKNOWN_PLACE.match(path) is not None
+    return (path[:1] in "~$%`" or path[1:2] == ":") and re.match(_UNKNOWN_PLACE, path) is not None
 
 
 def join(workspace: str, path: str) -> str:
@@ -141,7 +145,7 @@ def fold(path: str) -> str:
     """The form in which denials compare: without case, composed (NFC), and as the file systems of Windows and macOS
     read names (no trailing dots, streams or ignorable characters); a server's name is an ordinary first segment.
     """
-    if re.match(_DRIVE, path) or path[:2] == "//":
+    if _is_drive(path) or path[:2] == "//":
         first, *rest = path.split("/")
         path = "/".join([first, *(segment.partition(":")[0].rstrip(" .") or segment for segment in rest)])
         path = path[1:] if path[:2] == "//" else path

@@ -172,7 +172,7 @@ def _check_schema(fields: Fields) -> None:
     schema_id, version = fields.text("schema_id", SCHEMA_ID), fields.text("schema_version", SCHEMA_VERSION)
     if schema_id not in ("", SCHEMA_ID):
         raise refuse(("schema_id",), SCHEMA_ID, schema_id)
-    if version and not re.fullmatch(r"1\.[0-9]{1,9}\.[0-9]{1,9}", version):
+    if version not in ("", SCHEMA_VERSION) and not re.fullmatch(r"1\.[0-9]{1,9}\.[0-9]{1,9}", version):
         raise refuse(("schema_version",), "a 1.x version", version)
 
 

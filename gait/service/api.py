@@ -20,7 +20,11 @@ SERVICE = "gait.mcp.serve"
 CLIENT_FIELDS = frozenset(("session_id", "request_id"))
 TRUSTABLE = frozenset(("identity", "workspace", "risk_class", "auth_context", "credential_scopes", "environment_fingerprint"))
 STRICT_STATUSES = {"allow": 200, "block": 403, "require_approval": 428, "dry_run": 409}
-_PATHS = ("trace_path", "runpack_out")
+# Each line of a stream leaves a record: a body of line ends must not fill the disk.
+MAX_LINES = 10_000
+_NAMED = 8
+_NO_STORE = (("Cache-Control", "no-store"),)
+_JSON, _NDJSON = "application/json", "application/x-ndjson"
 
 
 class Rules(NamedTuple):
@@ -39,6 +43,14 @@ class State(NamedTuple):
     otlp_dropped: Callable[[], int]
 
 
+class Asked(NamedTuple):
+    """One request to decide."""
+
+    call: Call
+    trace_path: str
+    warnings: tuple[str, ...]
+
+
 class Api:
     """The endpoints."""
 
@@ -46,6 +58,7 @@ class Api:
         self._engine = engine
         self._rules = rules
         self._state = state
+        self._trusted = CLIENT_FIELDS | rules.trusted
         self._routes: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "/healthz"): self._health,
             ("GET", "/readyz"): self._ready,
@@ -80,48 +93,51 @@ class Api:
         return _json({"ok": True, "service": SERVICE})
 
     def _ready(self, _: Request) -> Response:
+        """What a supervisor acts on.  Codes only: the texts of errors may quote the policy, and go to the operator's log."""
         engine = self._engine
-        value: dict[str, object] = {"ok": True, "policy": "loaded", "journal": "writable"}
+        value: dict[str, object] = {"ok": True, "policy": "loaded", "key": "usable", "self_test": "passed", "journal": "writable"}
         if engine.reload_error:
-            value["policy"] = f"the newest policy is invalid, the one before it is in force: {engine.reload_error}"
-        if not engine.journal.usable:
-            value.update(ok=False, journal="not writable: decisions are refused until it is")
+            value["policy"] = f"the newest file is refused ({engine.reload_error.error_code}); the policy before it is in force"
+        if engine.ledger.problem:
+            value["journal"] = f"not writable ({engine.ledger.problem.error_code}); no call is allowed until it is"
+            value["ok"] = False
         if self._state.is_stopping():
             value.update(ok=False, server="stopping")
         return _json(value, 200 if value["ok"] else 503)
 
     def _metrics(self, _: Request) -> Response:
-        tail = self._engine.journal.tail
-        failed = bool(self._engine.reload_error)
-        gauges = Gauges(self._state.in_flight(), tail.size_bytes, tail.sequence, failed, self._state.otlp_dropped())
-        return Response(200, self._engine.metrics.dumps(gauges).encode("ascii"), "text/plain; version=0.0.4")
+        ledger, tail = self._engine.ledger, self._engine.ledger.journal.tail
+        failed, stale = bool(ledger.problem), bool(self._engine.reload_error)
+        gauges = Gauges(self._state.in_flight(), tail.size_bytes, tail.sequence, failed, stale, self._state.otlp_dropped())
+        text = self._engine.metrics.dumps(gauges)
+        return Response(200, text.encode("ascii"), "text/plain; version=0.0.4; charset=utf-8", _NO_STORE)
 
     def _policy(self, _: Request) -> Response:
-        compiled, loaded_at = self._engine.loaded
-        policy = compiled.policy
+        policy, loaded_at = self._engine.loaded.compiled.policy, self._engine.loaded.loaded_at
         value = {"ok": True, "policy_digest": policy.digest, "rules": len(policy.rules), "default_verdict": policy.default_verdict}
         return _json({**value, "loaded_at": loaded_at})
 
     def _head(self, _: Request) -> Response:
-        return _json(self._engine.journal.head())
+        return _json(self._engine.ledger.journal.head())
 
     def _evaluate(self, request: Request) -> Response:
-        _expect_json(request, "application/json")
+        _expect(request, _JSON)
         value = self._decide(request.body)
-        status = STRICT_STATUSES[str(value["verdict"])] if self._rules.strict_statuses else 200
-        return _json(value, status)
+        return _json(value, STRICT_STATUSES[str(value["verdict"])] if self._rules.strict_statuses else 200)
 
     def _evaluate_sse(self, request: Request) -> Response:
-        _expect_json(request, "application/json")
+        _expect(request, _JSON)
         data = f"event: decision\ndata: {json.dumps(self._decide(request.body))}\n\n"
-        return Response(200, data.encode("ascii"), "text/event-stream", (("Cache-Control", "no-store"),))
+        return Response(200, data.encode("ascii"), "text/event-stream", _NO_STORE)
 
     def _evaluate_stream(self, request: Request) -> Response:
-        _expect_json(request, "application/json", "application/x-ndjson")
-        lines = [line for line in request.body.split(b"\n") if line.strip()]
-        if not lines:
-            raise InvalidInput("expected a request a line, got none", where="body")
-        return Response(200, self._answers(lines), "application/x-ndjson")
+        lines = [request.body]
+        if _expect(request, _JSON, _NDJSON) == _NDJSON:
+            lines = [line for line in request.body.split(b"\n") if line.strip()]
+        if not 0 < len(lines) <= MAX_LINES:
+            message = f"expected 1 to {MAX_LINES} requests, one a line; got {len(lines)}"
+            raise InvalidInput(message, where="body", hint="send fewer at a time", code="invalid_line_count")
+        return Response(200, self._answers(lines), _NDJSON, _NO_STORE)
 
     def _answers(self, lines: list[bytes]) -> Iterator[bytes]:
         for line in lines:
@@ -129,52 +145,69 @@ class Api:
                 value = self._decide(line)
             except GaitError as error:
                 self._engine.metrics.failed(error.error_code)
-                value = error.to_value()
+                value = {**error.to_value(), "exit_code": error.exit_code}
             yield json.dumps(value).encode("ascii") + b"\n"
 
     def _decide(self, data: bytes) -> dict[str, object]:
         """The answer about one request; input that gets no decision is recorded."""
         try:
-            call, warnings = self._read(data)
-            judged, path = self._engine.decide(call)
+            asked = self._read(data)
+            judged, path = self._engine.decide(asked.call, asked.trace_path)
         except (InvalidInput, UnsafeOperation) as error:
             self._engine.refuse(data, error)
             raise
-        value = judged.to_value(path or None, warnings)
+        value = judged.to_value(path or None, asked.warnings)
         return {**value, "exit_code": judged.decision.exit_code, "sequence": judged.record["sequence"]}
 
-    def _read(self, data: bytes) -> tuple[Call, tuple[str, ...]]:
+    def _read(self, data: bytes) -> Asked:
         fields = Fields(strict_json.loads(data, "body", MAX_BYTES))
-        adapter, run_id = fields.text("adapter", "mcp"), fields.text("run_id")
-        value, context = fields.raw("call"), fields.object("context")
-        session = {"session_id": fields.text("session_id")} if fields.has("session_id") else {}
-        _refuse_paths(fields)
-        fields.done()
+        adapter, run_id, value = fields.text("adapter", "mcp"), fields.text("run_id"), fields.raw("call")
         if not adapter:
             raise InvalidInput("adapter: must be the name of a framework", where="body", path=("adapter",))
-        trusted = CLIENT_FIELDS | self._rules.trusted
-        kept = {name: field for name, field in context.items() if name in trusted}
-        ignored = sorted(name[:80] for name in context if name not in trusted)
-        warnings = (f"context: {', '.join(ignored)} ignored; the operator may --trust-context",) if ignored else ()
-        return Call(data, value, "call", adapter, {**self._rules.defaults, **session, **kept}, run_id, trusted), warnings
+        context = {**fields.object("context"), **_session(fields)}
+        trace_path = _trace_path(fields)
+        fields.done()
+        kept = {name: field for name, field in context.items() if name in self._trusted}
+        call = Call(data, value, "call", adapter, {**self._rules.defaults, **kept}, run_id, self._trusted)
+        return Asked(call, trace_path, self._warnings([*context, *_claimed(value)]))
+
+    def _warnings(self, given: list[str]) -> tuple[str, ...]:
+        ignored = sorted({name for name in given if name not in self._trusted})
+        if not ignored:
+            return ()
+        shown = ", ".join(name[:40] for name in ignored[:_NAMED]) + (", …" if len(ignored) > _NAMED else "")
+        return (f"context: {shown} ignored; the operator decides it, or names it in --trust-context",)
 
 
-def _refuse_paths(fields: Fields) -> None:
-    for name in _PATHS:
-        if fields.has(name):
-            message = f"{name}: a client may not choose where this server writes"
-            raise UnsafeOperation(message, where="body", hint="leave it out; the operator sets --trace-dir", code="client_path_refused")
-    if fields.boolean("emit_runpack"):
-        raise UnsafeOperation("emit_runpack: this version makes no runpacks", where="body", hint="leave it out")
+def _session(fields: Fields) -> dict[str, object]:
+    return {"session_id": fields.text("session_id")} if fields.has("session_id") else {}
 
 
-def _expect_json(request: Request, *types: str) -> None:
+def _claimed(call: object) -> list[str]:
+    """The names of what a call says about its own context: the adapters read a `context` object and a hook's `cwd`."""
+    if type(call) is not dict:
+        return []
+    own = call.get("context")
+    return [*(own if type(own) is dict else ()), *(["workspace"] if call.get("cwd") else [])]
+
+
+def _trace_path(fields: Fields) -> str:
+    """The file that the client asks for; whether it may is for the engine to say."""
+    if fields.has("runpack_out") or fields.boolean("emit_runpack"):
+        message = "emit_runpack, runpack_out: this server makes no runpacks"
+        raise UnsafeOperation(message, where="body", hint="leave them out; the journal holds the decision", code="runpack_refused")
+    return fields.required("trace_path") if fields.has("trace_path") else ""
+
+
+def _expect(request: Request, *types: str) -> str:
+    """The request's media type.  InvalidInput, 415: none of these."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given not in types:
-        error = InvalidInput(f"expected Content-Type {' or '.join(types)}", hint="set the header", code="unsupported_media_type")
-        error.http_status = 415
-        raise error
+    if given in types:
+        return given
+    error = InvalidInput(f"expected Content-Type {' or '.join(types)}", hint="set the header", code="unsupported_media_type")
+    error.http_status = 415
+    raise error
 
 
 def _json(value: object, status: int = 200) -> Response:
-    return Response(status, json.dumps(value).encode("ascii") + b"\n", headers=(("Cache-Control", "no-store"),))
+    return Response(status, json.dumps(value).encode("ascii") + b"\n", headers=_NO_STORE)

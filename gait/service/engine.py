@@ -1,87 +1,84 @@
 """The policy in force, the journal, and the one path from a call to a recorded decision.
 
-Invariant: `decide` returns only what the journal holds.
+Invariant: `decide` returns only what the journal holds and every output has taken.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from threading import Lock
 from time import perf_counter
 
-from ..errors import GaitError, InvalidInput, VerificationFailed
+from ..errors import GaitError, StorageError
 from ..exporters import otel, siem
 from ..formats.documents import NamedTuple
-from ..gate import policy as policies
-from ..gate.evaluate import evaluate
-from ..gate.intent import read as read_intent
-from ..gate.matching import CompiledPolicy, compile_policy
 from ..judge import Call, Judged, judge
-from ..signing import envelope
-from ..signing.keys import Keyring
-from ..store import traces
-from ..store.journal.append import Journal
-from ..system import clock, files
+from ..store import artifacts, traces
+from ..system import files
+from .ledger import Ledger
+from .loaded import Loaded, load
+from .log import say
 from .metrics import Metrics
 
 Record = dict[str, object]
 
-_PROBE_POLICY = {
-    "default_verdict": "allow",
-    "rules": [{"name": "probe", "effect": "allow", "endpoint": {"path_denylist": ["/etc/**"]}}],
-}
-_PROBE = {
-    "tool_name": "gait.self_test",
-    "targets": [{"kind": "path", "value": "/tmp/../etc/shadow", "operation": "read"}],
-    "context": {"identity": "gait", "workspace": "/", "risk_class": "critical"},
-}
-
 
 class Outputs(NamedTuple):
-    """Where records go beside the journal; empty text is nowhere."""
+    """Where records go beside the journal; empty is nowhere.  `client_dirs`: where a client may ask for its trace."""
 
     trace_dir: str = ""
     siem_path: str = ""
     otel_path: str = ""
+    client_dirs: tuple[str, ...] = ()
     send_otlp: Callable[[str], None] | None = None
-
-
-class Loaded(NamedTuple):
-    """A policy that has been in force since `loaded_at`."""
-
-    compiled: CompiledPolicy
-    loaded_at: str
 
 
 class Engine:
     """Decides calls from any thread; the policy may be replaced meanwhile."""
 
-    def __init__(self, read_policy: Callable[[], bytes], source: str, journal: Journal, ring: Keyring, outputs: Outputs) -> None:
-        self._read_policy = read_policy
-        self._source = source
+    def __init__(self, policy_path: str, loaded: Loaded, ledger: Ledger, outputs: Outputs) -> None:
+        self._policy_path = policy_path
         self._reloading = Lock()
-        self.journal = journal
-        self._ring = ring
         self._outputs = outputs
-        self.metrics = Metrics()
-        self.reload_error = ""
-        self.loaded = self._load()
+        self.ledger = ledger
+        self.metrics = Metrics(ledger.journal.chain)
+        self.loaded = loaded
+        self.reload_error: GaitError | None = None
+        self._has_failed_output = False
 
-    def _load(self) -> Loaded:
-        data = self._read_policy()
-        return Loaded(compile_policy(policies.loads(data, self._source)), clock.now_text())
+    def decide(self, call: Call, trace_path: str = "") -> tuple[Judged, str]:
+        """A recorded decision, and the path of its trace file: the client's, or one in the operator's folder.
 
-    def decide(self, call: Call) -> tuple[Judged, str]:
-        """A recorded decision, and the path of its trace file when there is a folder for them.
-
-        InvalidInput: the call is refused, which the caller records.  StorageError: nothing may execute.
+        InvalidInput, UnsafeOperation: the call is refused, which the caller records.  StorageError: nothing may execute.
         """
         started = perf_counter()
-        judged = judge(self.loaded.compiled, call, self.journal.append)
-        path = self._export(judged.record)
+        asked = artifacts.reserve(self._outputs.client_dirs, trace_path) if trace_path else None
+        try:
+            judged = judge(self.loaded.compiled, call, self.ledger.append)
+            path = self._put_out(judged.record)
+            if asked:
+                path = asked.write(traces.dumps(judged.record))
+        except BaseException:
+            if asked:
+                asked.cancel()
+            raise
         self.metrics.decided(judged.decision.verdict, perf_counter() - started)
         return judged, path
+
+    def _put_out(self, record: Record) -> str:
+        """What `_export` returns.  A failure is said once, and again when it is over."""
+        try:
+            path = self._export(record)
+        except StorageError as error:
+            if not self._has_failed_output:
+                say("output_failed", error=str(error), error_code=error.error_code)
+            self._has_failed_output = True
+            raise
+        if self._has_failed_output:
+            self._has_failed_output = False
+            say("output_recovered")
+        return path
 
     def _export(self, record: Record) -> str:
         outputs = self._outputs
@@ -91,53 +88,43 @@ class Engine:
             files.append_line(outputs.otel_path, otel.dumps(record))
         if outputs.send_otlp:
             outputs.send_otlp(otel.dumps(record))
-        if not outputs.trace_dir:
-            return ""
-        return traces.save(record, f"{outputs.trace_dir}/trace_{record['trace_id']}_{record['sequence']}.json")
+        return traces.save_in(outputs.trace_dir, record) if outputs.trace_dir else ""
 
     def refuse(self, data: bytes, error: GaitError) -> None:
         """Record input that got no decision: its digest, size and reason, nothing of its content."""
-        details = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "reason": error.error_code}
-        self.journal.event("refused_input", details)
+        details: Record = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "reason": error.error_code}
+        self.ledger.event("refused_input", details)
 
-    def reload(self) -> bool:
-        """Put the policy file's present text in force.  An invalid one changes nothing and is reported; False then."""
+    def reload(self) -> None:
+        """Put the policy file's present text in force.
+
+        GaitError: the policy before it stays in force, and `reload_error` says why.
+        """
         with self._reloading:
             old = self.loaded.compiled.policy.digest
             try:
-                loaded = self._load()
+                loaded = self._load_other(old)
             except GaitError as error:
-                self.reload_error = str(error)
-                self.journal.event("policy_reload_failed", {"policy_digest": old, "reason": error.error_code})
-                return False
-            new = loaded.compiled.policy.digest
-            if new != old:
-                self.journal.event("policy_reloaded", {"old_policy_digest": old, "new_policy_digest": new})
-            self.loaded, self.reload_error = loaded, ""
-            return True
+                self.reload_error = error
+                self._record_failure(old, error)
+                raise
+            self.loaded, self.reload_error = loaded, None
 
-    def self_test(self) -> None:
-        """Prove that this process can refuse and can prove it.  GaitError: it must not serve."""
-        probe = read_intent(_PROBE)
-        refused = evaluate(compile_policy(policies.read(_PROBE_POLICY)), probe)
-        if refused.verdict != "block" or "endpoint_path_denied" not in refused.reason_codes:
-            raise VerificationFailed("self-test: a call that must be refused was not", hint="do not use this installation")
-        if "evaluation_failed" in evaluate(self.loaded.compiled, probe).reason_codes:
-            raise VerificationFailed("self-test: the policy cannot be evaluated", hint="gait policy explain")
-        self._test_refusal()
-        signed = envelope.sign({"verdict": refused.verdict}, self._ring.active, envelope.TRACE)
-        envelope.verify(signed, self._ring, envelope.TRACE)
-
-    def _test_refusal(self) -> None:
-        unsigned: Callable[[Record], Record] = dict
+    def _load_other(self, old: str) -> Loaded:
+        """The file's policy, announced in the journal before the first decision by it."""
         try:
-            judge(self.loaded.compiled, Call(b'{"name": "x"}', {"name": 7}, "self-test", "mcp"), unsigned)
-        except InvalidInput:
-            return
-        raise VerificationFailed("self-test: a malformed call was not refused", hint="do not use this installation")
+            loaded = load(self._policy_path)
+        except GaitError:
+            raise
+        except Exception as error:
+            raise GaitError("the policy cannot be loaded", where=self._policy_path, code="policy_not_loaded") from error
+        new = loaded.compiled.policy.digest
+        if new != old:
+            self.ledger.event("policy_reloaded", {"old_policy_digest": old, "new_policy_digest": new})
+        return loaded
 
-
-def defaults(identity: str, workspace: str, risk_class: str) -> Mapping[str, str]:
-    """The context that calls have unless the operator trusts what they say."""
-    read_intent({**_PROBE, "context": {"identity": identity, "workspace": workspace, "risk_class": risk_class}})
-    return {"identity": identity, "workspace": workspace, "risk_class": risk_class}
+    def _record_failure(self, old: str, error: GaitError) -> None:
+        try:
+            self.ledger.event("policy_reload_failed", {"policy_digest": old, "reason": error.error_code})
+        except StorageError:
+            pass  # the ledger has said so; what failed first is what the caller must hear

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from threading import Lock
 
 from ..formats.documents import NamedTuple
@@ -17,14 +18,27 @@ class Gauges(NamedTuple):
     in_flight: int
     journal_bytes: int
     journal_sequence: int
+    journal_failed: bool
     policy_reload_failed: bool
     otlp_dropped: int
 
 
-class Metrics:
-    """Counters that any thread may add to."""
+# Of Gauges, in its order: type, name, help.
+_GAUGES = (
+    ("gauge", "gait_in_flight", "Requests being handled."),
+    ("gauge", "gait_journal_bytes", "Bytes of the journal segment being written."),
+    ("gauge", "gait_journal_sequence", "The sequence number of the last record."),
+    ("gauge", "gait_journal_failed", "1 while the journal takes no record, and no call is allowed."),
+    ("gauge", "gait_policy_reload_failed", "1 while the newest policy file is not the one in force."),
+    ("counter", "gait_otlp_dropped_total", "Log records that the OTLP endpoint did not take."),
+)
 
-    def __init__(self) -> None:
+
+class Metrics:
+    """Counters that any thread may add to.  Each sample names the chain: with --workers, a scrape meets one of several."""
+
+    def __init__(self, chain: str) -> None:
+        self._chain = chain
         self._lock = Lock()
         self._decisions = dict.fromkeys(VERDICTS, 0)
         self._errors: dict[str, int] = {}
@@ -33,7 +47,7 @@ class Metrics:
 
     def decided(self, verdict: str, seconds: float) -> None:
         """Count a decision that took so long."""
-        place = sum(seconds > bound for bound in BUCKETS)
+        place = bisect_left(BUCKETS, seconds)
         with self._lock:
             self._decisions[verdict] += 1
             self._buckets[place] += 1
@@ -49,38 +63,31 @@ class Metrics:
         with self._lock:
             decisions, errors = dict(self._decisions), sorted(self._errors.items())
             buckets, seconds = list(self._buckets), self._seconds
-        lines = _head("gait_decisions_total", "counter", "Decisions by verdict.")
-        lines += [f'gait_decisions_total{{verdict="{verdict}"}} {count}' for verdict, count in decisions.items()]
-        lines += _head("gait_errors_total", "counter", "Requests without a decision, by error code.")
-        lines += [f'gait_errors_total{{code="{code}"}} {count}' for code, count in errors]
-        lines += _histogram(buckets, seconds) + _gauges(gauges)
+        name = "gait_decisions_total"
+        lines = _head("counter", name, "Decisions by verdict.")
+        lines += [self._sample(name, count, verdict=verdict) for verdict, count in decisions.items()]
+        name = "gait_errors_total"
+        lines += _head("counter", name, "Requests without a decision, and failures, by error code.")
+        lines += [self._sample(name, count, code=code) for code, count in errors]
+        lines += self._histogram(buckets, seconds)
+        for (kind, name, about), value in zip(_GAUGES, gauges):
+            lines += [*_head(kind, name, about), self._sample(name, int(value))]
         return "\n".join(lines) + "\n"
 
+    def _histogram(self, buckets: list[int], seconds: float) -> list[str]:
+        name = "gait_decision_seconds"
+        lines = _head("histogram", name, "Time from the parsed call to the recorded decision.")
+        count = 0
+        for bound, found in zip((*BUCKETS, "+Inf"), buckets):
+            count += found
+            lines.append(self._sample(f"{name}_bucket", count, le=str(bound)))
+        return [*lines, self._sample(f"{name}_sum", round(seconds, 6)), self._sample(f"{name}_count", count)]
 
-def _histogram(buckets: list[int], seconds: float) -> list[str]:
-    name = "gait_decision_seconds"
-    lines = _head(name, "histogram", "Time from the request's body to the recorded decision.")
-    count = 0
-    for bound, found in zip((*BUCKETS, "+Inf"), buckets):
-        count += found
-        lines.append(f'{name}_bucket{{le="{bound}"}} {count}')
-    return [*lines, f"{name}_sum {seconds:.6f}", f"{name}_count {count}"]
-
-
-def _gauges(gauges: Gauges) -> list[str]:
-    return [
-        *_head("gait_in_flight", "gauge", "Requests being handled."),
-        f"gait_in_flight {gauges.in_flight}",
-        *_head("gait_journal_bytes", "gauge", "Bytes of the segment being written."),
-        f"gait_journal_bytes {gauges.journal_bytes}",
-        *_head("gait_journal_sequence", "counter", "Records in the chain."),
-        f"gait_journal_sequence {gauges.journal_sequence}",
-        *_head("gait_policy_reload_failed", "gauge", "1 while the newest policy file is not the one in force."),
-        f"gait_policy_reload_failed {int(gauges.policy_reload_failed)}",
-        *_head("gait_otlp_dropped_total", "counter", "Log records that the OTLP endpoint did not take."),
-        f"gait_otlp_dropped_total {gauges.otlp_dropped}",
-    ]
+    def _sample(self, name: str, value: float, **labels: str) -> str:
+        """Label values are chains, verdicts, error codes and numbers: none has a character to escape."""
+        named = ",".join(f'{label}="{text}"' for label, text in (("chain", self._chain), *labels.items()))
+        return f"{name}{{{named}}} {value}"
 
 
-def _head(name: str, kind: str, about: str) -> list[str]:
+def _head(kind: str, name: str, about: str) -> list[str]:
     return [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]

@@ -1,39 +1,45 @@
-"""The process of `gait mcp serve`: it opens, proves itself, serves until a signal, and closes in order.
+"""The process of `gait mcp serve`: it proves itself, opens, serves until a signal, and closes in order.
 
-Invariant: no request is answered before the self-test has passed and `armed` is in the journal.
+Invariants: nothing is bound or written before the policy, the keys and the engine are proven; no request is answered
+before `armed` is in the journal.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
-import socket
-import sys
 import threading
-from collections.abc import Callable
+import time
+from queue import Empty, SimpleQueue
+from types import FrameType
 
-from ..errors import GaitError
-from ..formats.documents import NamedTuple
+from ..errors import GaitError, StorageError
+from ..formats.documents import TYPE_CHECKING, NamedTuple
 from ..signing.keys import Keyring
 from ..store.journal.append import Journal
 from ..store.journal.retention import Limits as Retention
-from ..system import clock, files
-from ..system.connection import Access
+from ..system import binding
 from ..system.http_request import Admission, Limits
 from ..system.listener import Listener
 from .api import Api, Rules, State
 from .engine import Engine, Outputs
+from .ledger import Ledger
+from .loaded import fingerprint, load, self_test
+from .log import access_log, place_of, say
 from .otlp import OtlpSender
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+_TICK_SECONDS = 1.0
 
 
 class Settings(NamedTuple):
     """Everything the operator chose."""
 
     listen: str
-    read_policy: Callable[[], bytes]
-    policy_source: str
     policy_path: str
     ring: Keyring
     journal_dir: str
@@ -52,28 +58,43 @@ class Settings(NamedTuple):
     tls_files: tuple[str, str] | None = None
 
 
-def say(event: str, **details: object) -> None:
-    """One JSON line on standard error: what happened to this process."""
-    line = json.dumps({"time": clock.now_text(), "event": event, "pid": os.getpid(), **details})
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+class Parts(NamedTuple):
+    """What a running server is made of."""
+
+    engine: Engine
+    listener: Listener
+    tls: ssl.SSLContext | None
 
 
 def serve(settings: Settings, sock: socket.socket | None = None) -> int:
-    """Serve until SIGTERM or SIGINT: exit code 0 after an orderly end.  GaitError: it could not start."""
-    gc.enable()
+    """Serve until SIGTERM or SIGINT: exit code 0 after an orderly end.  GaitError: it could not start.
+
+    With `sock`, this is one of several workers: the socket is the parent's, and so are the terminal's signals.
+    """
+    gc.enable()  # the command line turned it off: it lives too briefly otherwise
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it would end a server that is only starting
+    loaded = load(settings.policy_path)
+    self_test(loaded.compiled, settings.ring)
+    tls = _tls(settings)
+    bound = binding.Bound(sock) if sock else binding.bind(binding.read_address(settings.listen), _backlog(settings))
     otlp = OtlpSender(settings.otlp_endpoint) if settings.otlp_endpoint else None
-    outputs = settings.outputs._replace(send_otlp=otlp.send if otlp else None)
-    settings.read_policy()  # a missing file is told before a journal is made
-    with _journal(settings) as journal:
-        engine = Engine(settings.read_policy, settings.policy_source, journal, settings.ring, outputs)
-        engine.self_test()
-        running = _Running(settings, engine, otlp, sock)
-        left = running.run()
-    if otlp:
-        otlp.close()
-    say("stopped", unfinished=left)
-    return 1 if left else 0
+    try:
+        with _journal(settings) as journal:
+            outputs = settings.outputs._replace(send_otlp=otlp.send if otlp else None)
+            engine = Engine(settings.policy_path, loaded, Ledger(journal), outputs)
+            listener = _listener(settings, engine, bound.socket, otlp, tls)
+            _Running(settings, Parts(engine, listener, tls), is_worker=sock is not None).run()
+    finally:
+        binding.release(bound)
+        if otlp:
+            otlp.close()
+    say("stopped", chain=settings.chain)
+    return 0
+
+
+def _backlog(settings: Settings) -> int:
+    return min(max(settings.limits.connections, 128), 1024)
 
 
 def _journal(settings: Settings) -> Journal:
@@ -82,123 +103,140 @@ def _journal(settings: Settings) -> Journal:
     )
 
 
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_files is None:
+        return None
+    from ..system.channel import tls_context
+
+    return tls_context(*settings.tls_files)
+
+
+def _listener(settings: Settings, engine: Engine, sock: socket.socket, otlp: OtlpSender | None, tls: ssl.SSLContext | None) -> Listener:
+    def refused(error: GaitError, peer: str) -> None:
+        engine.metrics.failed(error.error_code)
+        if error.http_status == 500:
+            say("internal_failure", peer=peer, error=error.message, **place_of(error.__cause__))
+
+    state = State(
+        in_flight=lambda: listener.in_flight,
+        is_stopping=lambda: listener.is_stopping,
+        otlp_dropped=lambda: otlp.dropped if otlp else 0,
+    )
+    listener = Listener(
+        sock,
+        Api(engine, settings.rules, state).handle,
+        on_refusal=refused,
+        access_log=access_log(settings.access_log),
+        admission=settings.admission,
+        limits=settings.limits,
+        tls=tls,
+    )
+    return listener
+
+
 class _Running:
     """The listener with the threads beside it."""
 
-    def __init__(self, settings: Settings, engine: Engine, otlp: OtlpSender | None, sock: socket.socket | None) -> None:
+    def __init__(self, settings: Settings, parts: Parts, is_worker: bool) -> None:
         self._settings = settings
-        self._engine = engine
+        self._engine, self._listener, self._tls = parts
+        self._parent = os.getppid() if is_worker else 0
         self._stopped = threading.Event()
-        self._reload = threading.Event()
-        dropped = (lambda: otlp.dropped) if otlp else (lambda: 0)
-        state = State(lambda: self._listener.in_flight, lambda: self._listener.is_stopping, dropped)
-        self._listener = Listener(
-            sock or settings.listen,
-            Api(engine, settings.rules, state).handle,
-            on_refusal=self._refused,
-            access_log=_access_log(settings.access_log),
-            admission=settings.admission,
-            limits=settings.limits,
-            tls=_tls(settings.tls_files),
-        )
+        # A signal handler may interrupt itself: SimpleQueue.put is made for that, Event.set would wait for its own lock.
+        self._orders: SimpleQueue[str] = SimpleQueue()
 
-    def run(self) -> int:
-        """Arm, serve, and return how many handlers were still at work after the grace."""
-        policy = self._engine.loaded.compiled.policy
-        details = {"policy_digest": policy.digest, "heartbeat_seconds": int(self._settings.heartbeat_seconds), "self_test": "passed"}
-        self._engine.journal.event("armed", details)
-        threads = [self._thread("heartbeat", self._beat), self._thread("reload", self._watch)]
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
-        say("listening", address=self._listener.address, policy_digest=policy.digest, rules=len(policy.rules), chain=self._settings.chain)
+    def run(self) -> None:
+        """Arm, serve and close the threads.  A handler that does not end within the grace ends the process with 1."""
+        self._take_signals()
+        self._arm()
+        self._orders.put("")  # the file may have changed since it was read
+        threads = [_start("heartbeat", self._beat), _start("reload", self._watch)]
         left = self._listener.serve()
         self._stopped.set()
-        self._reload.set()
+        self._orders.put("stop")
+        if left:  # it may hold the journal's lock for ever
+            say("unfinished", handlers=left)
+            os._exit(1)
         for thread in threads:
             thread.join()
-        return left
 
-    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=target, name=f"gait-{name}", daemon=True)
-        thread.start()
-        return thread
+    def _arm(self) -> None:
+        policy, seconds = self._engine.loaded.compiled.policy, self._settings.heartbeat_seconds
+        interval: object = int(seconds) if seconds == int(seconds) else seconds
+        self._engine.ledger.event("armed", {"policy_digest": policy.digest, "heartbeat_seconds": interval, "self_test": "passed"})
+        address, rules, chain = self._listener.address, len(policy.rules), self._settings.chain
+        say("listening", address=address, policy_digest=policy.digest, rules=rules, chain=chain)
 
-    def _stop(self, *_: object) -> None:
-        if self._listener.is_stopping:
+    def _take_signals(self) -> None:
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self._parent else self._stop)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self._orders.put("reload"))
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """The second signal ends a server at once; a worker's parent does that itself, and others may signal the whole group."""
+        if self._listener.is_stopping and not self._parent:
             os._exit(1)
         self._listener.stop(self._settings.grace_seconds)
 
     def _beat(self) -> None:
-        while not self._stopped.wait(self._settings.heartbeat_seconds):
-            self._report(self._engine.journal.heartbeat, "heartbeat_failed")
+        """A heartbeat at each interval, and each second while the journal fails: that is what finds out when it no longer does."""
+        interval = self._settings.heartbeat_seconds
+        due = time.monotonic() + interval
+        while not self._stopped.wait(min(_TICK_SECONDS, interval)):
+            if self._parent and os.getppid() != self._parent:  # nobody is left who would restart or stop this worker
+                self._listener.stop(self._settings.grace_seconds)
+            if self._engine.ledger.problem or time.monotonic() >= due:
+                due = time.monotonic() + interval
+                self._heartbeat()
+
+    def _heartbeat(self) -> None:
+        try:
+            self._engine.ledger.event("heartbeat", {})
+        except StorageError as error:
+            self._engine.metrics.failed(error.error_code)  # the ledger has said so
 
     def _watch(self) -> None:
-        seen = _stamp(self._settings.policy_path)
-        while not self._stopped.is_set():
-            asked = self._reload.wait(self._settings.watch_seconds or None)
-            self._reload.clear()
-            stamp = _stamp(self._settings.policy_path)
-            if self._stopped.is_set() or not (asked or stamp != seen):
-                continue
-            seen = stamp
-            self._report(self._reload_policy, "policy_reload_failed")
+        """Reload when asked, and when the file's bytes changed since the last try."""
+        seen = self._engine.loaded.fingerprint
+        while True:
+            try:
+                order = self._orders.get(timeout=self._settings.watch_seconds or None)
+            except Empty:
+                order = ""
+            if self._stopped.is_set():
+                return
+            found = fingerprint(self._settings.policy_path)
+            if (order or found != seen) and self._reload():
+                seen = found
+            if order:
+                self._reload_certificate()
 
-    def _reload_policy(self) -> None:
-        if self._engine.reload():
-            say("policy_reloaded", policy_digest=self._engine.loaded.compiled.policy.digest)
-        else:
-            say("policy_reload_failed", error=self._engine.reload_error)
-
-    def _report(self, step: Callable[[], object], event: str) -> None:
+    def _reload(self) -> bool:
+        """False: the journal failed, and not the policy; it is to be tried again."""
         try:
-            step()
+            self._engine.reload()
         except GaitError as error:
             self._engine.metrics.failed(error.error_code)
-            say(event, error=str(error))
+            say("policy_reload_failed", error=str(error), error_code=error.error_code, **place_of(error.__cause__))
+            return self._engine.ledger.problem is None
+        say("policy_reloaded", policy_digest=self._engine.loaded.compiled.policy.digest)
+        return True
 
-    def _refused(self, error: GaitError, peer: str) -> None:
-        self._engine.metrics.failed(error.error_code)
-        if error.http_status == 500:
-            cause = error.__cause__
-            say("internal_failure", peer=peer, cause=type(cause).__name__ if cause else "")
-
-
-def _stamp(path: str) -> tuple[int, int, int]:
-    """What changes when a file is replaced or written; zeros when it is not there."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return (0, 0, 0)
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-def _access_log(path: str) -> Callable[[Access], None] | None:
-    if not path:
-        return None
-
-    def write(access: Access) -> None:
-        line = json.dumps({"time": clock.now_text(), **access._asdict(), "seconds": round(access.seconds, 6)})
+    def _reload_certificate(self) -> None:
+        """Certificates live shorter than servers.  New connections get the new one."""
+        if self._tls is None or self._settings.tls_files is None:
+            return
         try:
-            files.append_line(path, line)
-        except GaitError as error:
-            say("access_log_failed", error=str(error))
+            _tls(self._settings)  # the pair is proven before the one in use is touched
+            self._tls.load_cert_chain(*self._settings.tls_files)
+        except (GaitError, OSError) as error:
+            say("certificate_reload_failed", error=str(error))
+        else:
+            say("certificate_reloaded")
 
-    return write
 
-
-def _tls(tls_files: tuple[str, str] | None):  # type: ignore[no-untyped-def]
-    if tls_files is None:
-        return None
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(*tls_files)
-    except (OSError, ssl.SSLError) as error:
-        from ..errors import InvalidInput
-
-        raise InvalidInput(f"the certificate or key cannot be used: {error}", where="--tls-cert", code="tls_unusable") from error
-    return context
+def _start(name: str, target: object) -> threading.Thread:
+    thread = threading.Thread(target=target, name=f"gait-{name}", daemon=True)  # type: ignore[arg-type]
+    thread.start()
+    return thread

@@ -21,7 +21,7 @@ def save(record: dict[str, object], out: str | None = None) -> str:
     StorageError on any failure; then there is no file, and no allow may be given.
     """
     try:
-        data = _dumps(record)
+        data = dumps(record)
         if out is None:
             return _save_new(record.get("trace_id"), data)
         files.write_atomic(out, data)
@@ -32,7 +32,17 @@ def save(record: dict[str, object], out: str | None = None) -> str:
         raise StorageError(error.message, where=error.where, hint=error.hint) from error
 
 
-def _dumps(record: dict[str, object]) -> bytes:
+def save_in(folder: str, record: dict[str, object]) -> str:
+    """Write a journal's record to a new file `trace_<trace_id>_<sequence>.json` in a folder, and return its path.
+
+    Another chain may have had both numbers: nothing is overwritten, a further `_2`, `_3`… tells them apart.
+    """
+    stem = os.path.join(folder, f"trace_{record['trace_id']}_{record['sequence']}")
+    return _save_as(stem, dumps(record))
+
+
+def dumps(record: dict[str, object]) -> bytes:
+    """The text of a trace file.  StorageError: the record is not JSON."""
     try:
         return (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
@@ -44,7 +54,10 @@ def _save_new(trace_id: object, data: bytes) -> str:
         raise StorageError("trace_id: must be 24 lowercase hex digits to be part of a file name", where="trace record")
     folder = os.path.join(home(), "traces")
     files.private_directory(folder)
-    stem = os.path.join(folder, f"trace_{trace_id}")
+    return _save_as(os.path.join(folder, f"trace_{trace_id}"), data)
+
+
+def _save_as(stem: str, data: bytes) -> str:
     if _is_written(_name(stem, 1), data):
         return _name(stem, 1)
     first = _first_free(stem)

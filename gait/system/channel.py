@@ -149,7 +149,6 @@ class TlsChannel(Channel):
             sock.getpeername()  # of a client that has left already, Python 3.9's wrap_socket would lose the descriptor
             self._socket = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
-            sock.close()
             raise Gone from error
 
     def open(self, seconds: float) -> None:

@@ -236,7 +236,7 @@ def _open_regular(path: str, what: str) -> int:
         return fd
     os.close(fd)
     message = f"expected {what} in a regular file, got {_kind(mode)}"
-    raise InvalidInput(message, where=path, hint="name a regular file", code="not_a_regular_file")
+    raise InvalidInput(message, where=path, hint="name a regular file; an input that may be - can be piped in", code="not_a_regular_file")
 
 
 def _read(fd: int, path: str, max_bytes: int, what: str) -> bytes:

@@ -37,12 +37,13 @@ class Reader:
         self._limits = limits
         self._buffer = bytearray()
         self._at = 0
+        self._first: RequestLine | None = None
         self._reset()
 
     @property
     def has_begun(self) -> bool:
-        """True when bytes of a request are here that was not given out yet."""
-        return bool(self._buffer)
+        """True when bytes of a request are here that was not given out yet; an empty line before it is none of it."""
+        return len(self._buffer) > self._at or self._first is not None
 
     def feed(self, data: bytes) -> None:
         """Add what came from the client.  Call it only when `head` or `body` gave None: that bounds the memory."""
@@ -54,6 +55,7 @@ class Reader:
         if lines is None:
             return self._head_by_lines()
         first = read_request_line(lines[0])
+        self._first = first
         for line in lines[1:]:
             self._add(line)
         return read_head(first, self._fields, self._limits.body_bytes)
@@ -70,7 +72,7 @@ class Reader:
             del self._buffer[: self._at]
         self._at = 0
         self._line_before = False
-        self._first: RequestLine | None = None
+        self._first = None
         self._fields: dict[str, str] = {}
         self._count = 0
         self._chunks: _Chunks | None = None

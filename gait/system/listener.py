@@ -130,22 +130,25 @@ class _Server(ThreadingHTTPServer):
         if len(self.workers) >= self._terms.limits.connections:
             self._turn_away(request, peer)
             return
-        connection = Connection(Channel(request) if self._tls is None else TlsChannel(request, self._tls), peer, self._terms)
+        connection = Connection(self._channel(request), peer, self._terms)
         thread = threading.Thread(target=self._work, args=(connection,), name=f"gait-client {peer}", daemon=False)
+        self.workers[thread] = connection
         try:
-            self.workers[thread] = connection
             thread.start()
-        except BaseException:  # RuntimeError: the system has no further thread
+        except RuntimeError:  # the system has no further thread
             del self.workers[thread]
             connection.close()
             raise
 
+    def shutdown_request(self, request: Any) -> None:
+        """Called when `process_request` raised, by a signal too: the socket is closed there, or is in a thread's hands."""
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """What `process_request` raised: the client that left at once, or a thread that could not be started."""
+        """What `process_request` raised.  The end of a client that left at once is no news; want of a thread is."""
         import sys
 
         error = sys.exc_info()[1]
-        if not isinstance(error, Gone):
+        if not isinstance(error, (Gone, OSError)):
             self._report(_failed("cannot serve a connection", error), _peer(client_address))
 
     def service_actions(self) -> None:
@@ -172,6 +175,13 @@ class _Server(ThreadingHTTPServer):
             self._pause()
         return len(self.workers)
 
+    def _channel(self, sock: socket.socket) -> Channel:
+        try:
+            return Channel(sock) if self._tls is None else TlsChannel(sock, self._tls)
+        except BaseException:
+            sock.close()
+            raise
+
     def _pause(self) -> None:
         time.sleep(0.005)
         self._reap()
@@ -182,9 +192,10 @@ class _Server(ThreadingHTTPServer):
 
     def _reap(self) -> None:
         while self._done:
-            thread = self._done.popleft()
+            thread = self._done[0]
             thread.join()
-            del self.workers[thread]
+            self.workers.pop(thread, None)
+            self._done.popleft()  # last: a signal's exception in between loses no thread
 
     def _turn_away(self, sock: socket.socket, peer: str) -> None:
         message = f"expected at most {self._terms.limits.connections} connections, got one more"

@@ -43,6 +43,9 @@ def inputs(tmp_path, monkeypatch):
         ("--trace-out", ""),
         ("--export-log-out", ""),
         ("--export-otel-out", ""),
+        ("--journal", "j", "--trace-out", "j/trace.json"),
+        ("--journal", "j", "--export-log-out", "j"),
+        ("--journal", "folder/../j", "--export-otel-out", "j/deep/otel"),
     ],
 )
 def test_an_output_that_would_spoil_something_is_refused(cli, inputs, home, options):
@@ -51,6 +54,28 @@ def test_an_output_that_would_spoil_something_is_refused(cli, inputs, home, opti
     ran = cli(*inputs, *options, "--json")
     assert (ran.code, ran.value["error_code"]) == (6, "invalid_usage") and ran.value["error"].startswith(("--trace-out: ", "--export-"))
     assert {name: Path(name).read_bytes() for name in os.listdir()} == before and not home.exists()
+
+
+@pytest.mark.parametrize("folder", ["", "-"])
+def test_a_journal_is_a_folder(cli, inputs, home, folder):
+    ran = cli(*inputs, "--journal", folder, "--json")
+    assert ran.code == 6 and ran.value["error"].startswith("--journal: must be a folder; got ") and not home.exists()
+
+
+def test_a_journal_that_holds_the_decision(cli, inputs):
+    ran = cli(*inputs, "--journal", "j", "--trace-out", "trace.json", "--json")
+    assert (ran.code, ran.value["chain"], ran.value["sequence"]) == (0, "oneshot", 1)
+    record = json.loads(Path("trace.json").read_text())
+    assert record["sequence"] == 1 and cli("trace", "verify", "trace.json").code == 0
+    assert "journal  oneshot #2\n" in cli(*inputs, "--journal", "j").out
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "policy.yaml", "policy.yaml/below", "missing/deep"])
+def test_no_allow_when_the_journal_cannot_be_written(cli, inputs, place, traces):
+    ran = cli(*inputs, "--journal", place, "--json")
+    assert ran.value.get("verdict") is None if ran.code else Path(place).is_dir()
+    assert ran.code == 0 or ran.code in (1, 6) and traces() == []
+    assert (ran.code == 0) == (place == "missing/deep")  # folders are made
 
 
 def test_the_exports_may_share_a_file(cli, inputs):

@@ -80,15 +80,20 @@ def test_policy_on_standard_input(cli, tmp_path):
     assert (ran.code, ran.value["error_code"]) == (6, "invalid_usage") and "only one of the inputs" in ran.value["error"]
 
 
-# --- an intent without a normal form ------------------------------------------------------------
+# --- a call without a normal form ---------------------------------------------------------------
 
 FAIL_CLOSED = "default_verdict: allow\nfail_closed: {enabled: true}\n"
 
 
+def invalid(risk_class):
+    """A tool call of the right shape, with an argument that has no name."""
+    return {"name": "x", "arguments": {" ": 1}, "context": {"risk_class": risk_class}}
+
+
 @pytest.mark.parametrize("risk_class", ["high", " CRITICAL "])
-def test_fail_closed_blocks_an_invalid_intent_and_leaves_a_trace(cli, policy, risk_class):
-    data = json.dumps({"tool_name": "", "context": {"risk_class": risk_class}}).encode()
-    ran = cli("gate", "eval", "--policy", policy(FAIL_CLOSED), "--intent", "-", "--json", "--explain", "--run-id", "run-1", stdin=data)
+def test_fail_closed_blocks_an_invalid_call_and_leaves_a_trace(cli, policy, risk_class):
+    data = json.dumps(invalid(risk_class)).encode()
+    ran = cli("mcp", "proxy", "--policy", policy(FAIL_CLOSED), "--call", "-", "--json", "--explain", "--run-id", "run-1", stdin=data)
     value = ran.value
     assert (ran.code, value["verdict"], value["reason_codes"]) == (3, "block", ["fail_closed_intent_invalid"])
     assert value["violations"] == ["intent_not_evaluable"] and value["intent_digest"] == hashlib.sha256(data).hexdigest()
@@ -100,22 +105,28 @@ def test_fail_closed_blocks_an_invalid_intent_and_leaves_a_trace(cli, policy, ri
     assert shown.splitlines()[0].split() == ["signature", "verified"] and "fail_closed_intent_invalid" in shown
 
 
-def test_fail_closed_human_output_of_an_invalid_intent(cli, policy):
-    ran = cli("gate", "eval", "--policy", policy(FAIL_CLOSED), "--intent", "-", "--explain", stdin={"context": {"risk_class": "high"}})
+def test_fail_closed_human_output_of_an_invalid_call(cli, policy):
+    ran = cli("mcp", "proxy", "--policy", policy(FAIL_CLOSED), "--call", "-", "--explain", stdin=invalid("high"))
     assert ran.code == 3 and ran.out.splitlines()[0].split() == ["verdict", "block"] and "tool" not in ran.out.split()
 
 
 @pytest.mark.parametrize("risk_class", ["low", "urgent", "", None, 7])
-def test_other_risk_classes_of_an_invalid_intent_are_invalid_input(cli, policy, home, risk_class):
-    ran = cli("gate", "eval", "--policy", policy(FAIL_CLOSED), "--intent", "-", stdin={"tool_name": "", "context": {"risk_class": risk_class}})
+def test_other_risk_classes_of_an_invalid_call_are_invalid_input(cli, policy, home, risk_class):
+    ran = cli("mcp", "proxy", "--policy", policy(FAIL_CLOSED), "--call", "-", stdin=invalid(risk_class))
     assert ran.code == 6 and ran.out == "" and not home.exists()
 
 
-def test_an_invalid_intent_with_exports(cli, policy, tmp_path):
+def test_an_invalid_call_with_exports(cli, policy, tmp_path):
     log, otel = tmp_path / "siem.jsonl", tmp_path / "otel.jsonl"
     options = ("--export-log-out", log, "--export-otel-out", otel)
-    assert cli("gate", "eval", "--policy", policy(FAIL_CLOSED), "--intent", "-", *options, stdin={"context": {"risk_class": "high"}}).code == 3
+    assert cli("mcp", "proxy", "--policy", policy(FAIL_CLOSED), "--call", "-", *options, stdin=invalid("high")).code == 3
     assert json.loads(log.read_text())["verdict"] == "block" and "a call without a normal form" in otel.read_text()
+
+
+@pytest.mark.parametrize("risk_class", ["high", "critical"])
+def test_an_invalid_intent_is_invalid_input_whatever_the_policy(cli, policy, home, risk_class):
+    ran = cli("gate", "eval", "--policy", policy(FAIL_CLOSED), "--intent", "-", stdin={"tool_name": "", "context": {"risk_class": risk_class}})
+    assert ran.code == 6 and ran.out == "" and not home.exists()
 
 
 # --- bad input ----------------------------------------------------------------------------------

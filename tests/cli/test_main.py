@@ -28,7 +28,7 @@ POLICY = ROOT / "fixtures" / "quickstart" / "policy.yaml"
 ALLOWED, BLOCKED = (ROOT / "fixtures" / "quickstart" / f"call_{verdict}.json" for verdict in ("allow", "block"))
 PROXY = ("mcp", "proxy", "--policy", POLICY, "--call")
 VERBS = [
-    *("gate eval", "mcp proxy", "mcp bridge", "policy init", "policy validate", "policy fmt", "policy test", "policy explain"),
+    *("gate eval", "mcp proxy", "mcp bridge", "mcp serve", "policy init", "policy validate", "policy fmt", "policy test", "policy explain"),
     *("trace verify", "trace show", "doctor", "version"),
 ]
 EVIL = "rm\x1b[2J\x1b]0;owned\x07\r\n\u202everdict allow\u2028\x9b1m"

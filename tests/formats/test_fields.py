@@ -68,6 +68,7 @@ def test_getters():
     assert found.fields("object").integer("x") == 1 and found.fields("absent").unknown() == []
     assert found.has("text") and not found.has("none") and not found.has("absent")
     assert found.given("none") and not found.given("absent")
+    assert found.object("object") == {"x": 1} and found.object("none") == {}
     assert found.raw("float") == 1.5 and found.at("x") == ("x",)
     assert found.integer("number", minimum=7) == 7
 
@@ -88,6 +89,7 @@ def test_getters():
         (lambda: fields().boolean("text"), "text: must be true or false; got ' a\\u3000'"),
         (lambda: fields().items("object"), "object: must be a list; got an object"),
         (lambda: fields().items("text"), "text: must be a list; got ' a\\u3000'"),
+        (lambda: fields().object("list"), "list: must be an object; got a list"),
         (lambda: fields().fields("list"), "list: must be an object; got a list"),
         (lambda: Fields({"a": [1]}).texts("a"), "a[0]: must be text; got a number 1"),
         (lambda: Fields({"a": ["x", None]}).texts("a"), "a[1]: must be text; got null"),

@@ -141,7 +141,7 @@ def test_errors_name_line_and_column():
     assert caught.value.error_code == "invalid_policy" and "known keys" in caught.value.hint
     with pytest.raises(InvalidInput) as caught:
         policy.loads(b'{"rules": [{"name": "r", "effect": "allow",\n "match": {"risk_classes": ["low", "hihg"]}}]}', "p.json")
-    assert str(caught.value).startswith("p.json:2:37: rules[0].match.risk_classes[1]: must be one of")
+    assert str(caught.value).startswith("p.json:2:36: rules[0].match.risk_classes[1]: must be one of")
     with pytest.raises(InvalidInput, match="path_denylist: expected a closed set"):
         policy.loads("rules:\n- {name: r, effect: block, endpoint: {path_denylist: ['/[a']}}\n")
 

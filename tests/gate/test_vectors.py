@@ -12,8 +12,8 @@ import pytest
 
 from gait.errors import InvalidInput
 from gait.gate import intent, policy, trace
-from gait.gate.evaluate import evaluate
 from gait.gate.matching import compile_policy
+from gait.judge import judge, read
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "fixtures/gate/vectors_200.jsonl"
@@ -24,11 +24,11 @@ def decide(case: dict) -> dict[str, object]:
     """What Gait answers, with the keys of `expect`."""
     text = case["policy"]
     try:
-        compiled = compile_policy(policy.loads(text))
-        request = intent.read(case["intent"])
+        call = read(json.dumps(case["intent"]).encode("utf-8"), case["id"])
+        decision, _, request = judge(compile_policy(policy.loads(text)), call, dict)
     except InvalidInput as error:
         return {"error": True, "exit_code": error.exit_code}
-    decision = evaluate(compiled, request)
+    assert request is not None
     return {
         "verdict": decision.verdict,
         "reason_codes": list(decision.reason_codes),

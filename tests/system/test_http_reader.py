@@ -87,8 +87,12 @@ def test_mutations_split_anywhere():
 def test_has_begun():
     reader = Reader(LIMITS)
     assert not reader.has_begun
-    reader.feed(b"\r\n")
-    assert reader.head() is None and reader.has_begun
+    for data, expected in ((b"\r", True), (b"\n", False), (b"GET / HTTP/1.1\r\n", True), (b"Host: a\r\n", True), (b"\r\n", False)):
+        reader.feed(data)
+        head = reader.head()
+        if head:
+            assert reader.body(head.length) == b""
+        assert reader.has_begun == expected
 
 
 @pytest.mark.parametrize("spare", [0, 1])

@@ -31,7 +31,8 @@ class Journal:
         self.root = os.path.abspath(root)
         self._power = durability == "power"
         self._writer = Writer(os.path.join(self.root, records.check_chain(chain)), chain, ring, limits, self._power)
-        self._changed = Condition(Lock())
+        self._lock = Lock()  # not the condition itself: entering that can be interrupted with the lock taken
+        self._changed = Condition(self._lock)
         self._syncing = False
         self._why = ""  # the last fsync failed
         self._is_open = False
@@ -101,7 +102,7 @@ class Journal:
         StorageError: it is not acknowledged, and no allow may be given; a later append recovers when the disk does.
         InvalidInput: no journal takes it (schema, size, a signature or links of its own).
         """
-        with self._changed:
+        with self._lock:
             writer = self._ready()
             signed = writer.append(record)
             generation, sequence = writer.generation, writer.tail.sequence
@@ -111,7 +112,7 @@ class Journal:
 
     def event(self, name: str, details: dict[str, object]) -> dict[str, object]:
         """Add an event record.  `armed`, `heartbeat` and `stopped` are followed by a signed head on the disk."""
-        with self._changed:
+        with self._lock:
             writer = self._ready()
             signed = writer.event(name, details)
             if name in records.SIGNS_OF_LIFE:
@@ -128,7 +129,7 @@ class Journal:
 
     def head(self) -> dict[str, object]:
         """A signed head of this moment, for someone to keep elsewhere."""
-        with self._changed:
+        with self._lock:
             return self._writer.head("heartbeat")
 
     def close(self) -> None:
@@ -142,7 +143,7 @@ class Journal:
 
     def abandon(self) -> None:
         """Let the chain go without a word, as a crash would."""
-        with self._changed:
+        with self._lock:
             self._is_open = False
             self._writer.close()
             self._release()
@@ -185,14 +186,21 @@ class Journal:
         if device != self._device:  # a disk that is not mounted leaves its folder, empty, on another one
             message = "expected the file system that this journal was opened on, got another one"
             raise StorageError(message, where=self.root, hint="mount it again, or start again", code="journal_changed")
-        files.private_directory(self.folder)
+        if not (self._writer.is_lost or os.path.lexists(self.folder)):
+            message = "the chain's folder was moved away: it is not made anew, so that it can be put back"
+            raise StorageError(message, where=self.folder, hint="put it back, or start again", code="journal_missing")
+        try:
+            files.private_directory(self.folder)
+        except StorageError as error:
+            error.retryable = True
+            raise
         self._release()  # the file that was locked may be gone
         self._take()
         self._writer.recover()
 
     def _commit(self, sequence: int, generation: int) -> None:
         """Wait until a record is on the disk.  One thread syncs for all that wait; the others append meanwhile."""
-        with self._changed:
+        with self._lock:
             while self._writer.generation == generation:
                 if self._writer.synced.sequence >= sequence:
                     return
@@ -226,12 +234,12 @@ class Journal:
             fd = os.dup(fd)
         except OSError as error:
             return str(error.strerror)
-        self._changed.release()
+        self._lock.release()
         try:
             os.fsync(fd)
         except OSError as error:
             return str(error.strerror)
         finally:
             os.close(fd)
-            self._changed.acquire()
+            self._lock.acquire()
         return ""

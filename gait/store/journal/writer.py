@@ -100,20 +100,24 @@ class Writer:
             os.close(self.fd)
             self.fd = -1
 
-    def recover(self) -> None:
-        """Go on where the chain was acknowledged.
+    @property
+    def is_lost(self) -> bool:
+        """True when the segment was deleted; one that was moved may come back, and must not be built past."""
+        return self.fd >= 0 and os.fstat(self.fd).st_nlink == 0
 
-        StorageError `journal_changed`: what is there is not that chain.  A folder that was emptied gets a new segment, which
-        follows the records that are gone: verification tells of them.
+    def recover(self) -> None:
+        """Go on where the chain was acknowledged, as soon as that is there again.
+
+        StorageError `journal_changed`: what is there is not that chain.  After a segment that was deleted the chain goes on in a
+        new one; verification tells of the records that are gone.
         """
-        self.close()
-        if not names.segments(self.folder):
+        if self.is_lost and not os.path.lexists(self._path()):
             self._start_over()
         else:
             self._open_segment(self.tail, 0)
         torn_bytes = os.fstat(self.fd).st_size - self.tail.size_bytes
-        if not 0 <= torn_bytes <= self._reach - self.tail.size_bytes:
-            raise self._changed("expected what this process wrote, got bytes of another")
+        if not 0 <= torn_bytes <= max(0, self._reach - self.tail.size_bytes):
+            raise self._changed("expected what this process wrote, got something else")
         self._check_last_line()
         self._set_aside(torn_bytes)
         if self._sync:
@@ -124,13 +128,16 @@ class Writer:
         return names.segment_path(self.folder, self.tail.segment)
 
     def _start_over(self) -> None:
-        before = self.tail
-        if before.sequence:
-            head = records.head(self.chain, before, clock.now_text(), "rotation", self._signer.key)
-            names.write_head(names.head_path(self.folder, before.segment), head, self._sync)
+        """A new segment, and a head that says where the one that is gone ended."""
+        tail = self.tail
+        if [number for number in names.segments(self.folder) if number > tail.segment]:
+            raise self._changed("expected no later segment than this process made, got one")
+        if tail.sequence:
+            head = records.head(self.chain, tail, clock.now_text(), "rotation", self._signer.key)
+            names.write_head(names.head_path(self.folder, tail.segment), head, self._sync)
             names.write_head(names.head_path(self.folder), head, self._sync)
-            before = Tail(before.segment + 1, 0, before.sequence, before.digest)
-        self._open_segment(before, os.O_CREAT)
+            tail = Tail(tail.segment + 1, 0, tail.sequence, tail.digest)
+        self._open_segment(tail, os.O_CREAT)
 
     def _open_segment(self, tail: Tail, flags: int) -> None:
         """Go on in the segment of a tail."""
