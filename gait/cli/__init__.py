@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+# argparse would look on the disk for translations of its words, which costs every process 2 ms; Gait has English only.
+argparse._ = str  # type: ignore[attr-defined]
+
 COMMANDS = {
     "gate": "evaluate an intent against a policy",
     "mcp": "evaluate a framework's tool call",

@@ -52,6 +52,8 @@ def _check(args: argparse.Namespace) -> None:
     if f"{os.path.realpath(args.out)}{os.sep}".startswith(os.path.join(os.path.realpath(args.path), "")):
         message = "names a file in the journal's folder, which holds evidence only"
         raise InvalidInput(message, where="--out", hint="name a file elsewhere", code="invalid_usage")
+    if args.private_key and os.path.realpath(args.out) == os.path.realpath(args.private_key):
+        raise InvalidInput("names the same file as --private-key", where="--out", hint="name another file", code="invalid_usage")
 
 
 def _facts(args: argparse.Namespace) -> tuple[Facts, Report]:

@@ -168,7 +168,12 @@ def _trusted(args: argparse.Namespace) -> frozenset[str]:
 def _tls_files(args: argparse.Namespace) -> tuple[str, str] | None:
     if bool(args.tls_cert) != bool(args.tls_key):
         raise _usage("--tls-cert, --tls-key", "go together")
-    return (args.tls_cert, args.tls_key) if args.tls_cert else None
+    if not args.tls_cert:
+        return None
+    from ..system.channel import tls_context
+
+    tls_context(args.tls_cert, args.tls_key)
+    return args.tls_cert, args.tls_key
 
 
 def _admission(args: argparse.Namespace) -> Admission:

@@ -44,7 +44,8 @@ def _fast_path_is_canonical(value: object) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is int:
-        return _integer(value) is None  # type: ignore[arg-type]
+        _integer(value)  # type: ignore[arg-type]
+        return True
     if kind is dict:
         for key, item in value.items():  # type: ignore[attr-defined]
             if type(key) is not str or not (key.isascii() or max(key) < "\ud800"):

@@ -42,8 +42,7 @@ def _decide(compiled: CompiledPolicy, intent: IntentRequest) -> Decision:
     if policy.fail_closed.enabled and intent.context.risk_class in policy.fail_closed.risk_classes:
         failures = _fail_closed(policy.fail_closed, intent)
         if failures:
-            reasons, violations = zip(*failures)
-            return _decision(compiled, intent, "block", reasons, violations)
+            return _decision(compiled, intent, "block", [code for code, _ in failures], [word for _, word in failures])
     rule = first_match(compiled, intent)
     if rule is None:
         verdict = policy.default_verdict

@@ -95,7 +95,7 @@ class Context(NamedTuple):
 
     def to_value(self) -> dict[str, object]:
         """The document; empty fields are left out."""
-        value = {name: field for name, field in zip(self._fields, self) if field}
+        value: dict[str, object] = {name: field for name, field in zip(self._fields, self) if field}
         if self.credential_scopes:
             value["credential_scopes"] = list(self.credential_scopes)
         return value
@@ -348,7 +348,7 @@ def _context(fields: Fields) -> Context:
         risk_class=risk_class,
         session_id=context.text("session_id"),
         request_id=context.text("request_id"),
-        auth_context=_object(auth or {}, context.at("auth_context")),  # type: ignore[arg-type]
+        auth_context=_object(auth or {}, context.at("auth_context")),
         credential_scopes=context.texts("credential_scopes"),
         environment_fingerprint=context.text("environment_fingerprint"),
     )

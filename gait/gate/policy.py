@@ -260,15 +260,16 @@ def _patterns(fields: Fields, name: str) -> tuple[str, ...]:
 
 def _endpoint(fields: Fields) -> Endpoint | None:
     enabled = fields.boolean("enabled")
-    lists = [_patterns(fields, name) for name in Endpoint._fields[:4]]
+    paths = _patterns(fields, "path_allowlist"), _patterns(fields, "path_denylist")
+    domains = _patterns(fields, "domain_allowlist"), _patterns(fields, "domain_denylist")
     egress = fields.words("egress_classes", EGRESS_CLASSES)
     action, destructive = fields.word("action", STRICTER, "block"), fields.word("destructive_action", STRICTER)
     reason = fields.text("reason_code") or "endpoint_constraint_violation"
     violation = fields.text("violation") or "endpoint_constraint_violation"
     fields.done()
-    if not (enabled or any(lists) or egress or destructive):
+    if not (enabled or any(paths) or any(domains) or egress or destructive):
         return None
-    return Endpoint(*lists, egress, action, destructive, reason, violation)
+    return Endpoint(*paths, *domains, egress, action, destructive, reason, violation)
 
 
 def _dataflow(fields: Fields) -> Dataflow | None:

@@ -71,7 +71,10 @@ class Listener:
         return self._server.is_stopping
 
     def serve(self) -> int:
-        """Serve until `stop`, then finish what is in flight.  Returns how many handlers had not ended after all (0)."""
+        """Serve until `stop`, then finish what is in flight.  Returns how many handlers had not ended after all (0).
+
+        Signal handlers call `stop`: an exception raised by one can get lost in the standard library's locks.
+        """
         try:
             self._server.serve_forever(_POLL_SECONDS)
         except _Stopped:

@@ -55,10 +55,10 @@ def test_gate_eval_appends_too_and_says_where(cli, inputs):
     assert ran.code == 0 and "\njournal  oneshot #1\n" in ran.out and len(lines()) == 1
 
 
-def test_an_intent_without_a_normal_form_is_recorded_as_well(cli, inputs):
+def test_a_call_without_a_normal_form_is_recorded_as_well(cli, inputs):
     Path("closed.yaml").write_text("default_verdict: allow\nfail_closed: {enabled: true, risk_classes: [high]}\n")
-    Path("bad.json").write_text(json.dumps({**INTENT, "tool_name": 7, "context": {**INTENT["context"], "risk_class": "high"}}))
-    ran = cli("gate", "eval", "--policy", "closed.yaml", "--intent", "bad.json", "--journal", "journal", "--json")
+    Path("bad.json").write_text('{"name": "x", "arguments": {" ": 1}}')
+    ran = cli("mcp", "proxy", "--policy", "closed.yaml", "--call", "bad.json", "--journal", "journal", "--json")
     assert (ran.code, ran.value["sequence"]) == (3, 1) and b"intent_digest_basis" in lines()[0]
 
 
@@ -111,10 +111,10 @@ def test_an_unusable_journal_gives_no_allow(cli, inputs):
 
 
 def test_a_full_disk_gives_no_allow(inputs):
-    """RLIMIT_FSIZE stands in for it: the record does not fit."""
+    """RLIMIT_FSIZE stands in for it.  -B: Python 3.9 would leave half-written bytecode in the project (it takes a short write for a whole one)."""
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
     run = limit + "sys.path.append(sys.argv.pop(1)); from gait.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-I", "-c", run, str(ROOT), *inputs, "--journal", "journal", "--trace-out", "no.json", "--json"]
+    command = [sys.executable, "-I", "-B", "-c", run, str(ROOT), *inputs, "--journal", "journal", "--trace-out", "no.json", "--json"]
     environment = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1 and json.loads(done.stdout)["ok"] is False and not Path("no.json").exists()

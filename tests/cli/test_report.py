@@ -142,6 +142,7 @@ def test_the_limit(cli, key, journal, limit, rows):
         (("--out", "journal"), "--out"),
         (("--out", "journal/worker-1/head.json"), "--out"),
         (("--out", "link/report.html"), "--out"),
+        (("--out", "./key.json"), "--out"),
     ],
 )
 def test_refused_options(cli, key, journal, options, where):

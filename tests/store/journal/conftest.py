@@ -31,7 +31,7 @@ def child() -> Callable[..., subprocess.Popen]:
     started: list[subprocess.Popen] = []
 
     def start(code: str, *argv: object, **options: object) -> subprocess.Popen:
-        lines = f"import sys\nsys.path.insert(0, {str(sample.ROOT)!r})\nfrom tests.store.journal import sample\nargv = sys.argv[1:]\n"
+        lines = f"import sys\nsys.dont_write_bytecode = True  # some children may not write whole files\nsys.path.insert(0, {str(sample.ROOT)!r})\nfrom tests.store.journal import sample\nargv = sys.argv[1:]\n"
         command = [sys.executable, "-c", lines + code, *map(str, argv)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         started.append(subprocess.Popen(command, **{**pipes, **options}))

@@ -586,8 +586,8 @@ def interrupt(*_):
 signal.signal(signal.SIGALRM, interrupt)
 acknowledged = 0
 for _ in range(300):
-    signal.setitimer(signal.ITIMER_REAL, 0.0004)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0004)
         while True:
             acknowledged = journal.append(sample.record())["sequence"]
     except KeyboardInterrupt:

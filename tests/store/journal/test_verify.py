@@ -308,3 +308,20 @@ def test_verification_is_fast(root):
     started = time.process_time()
     assert verify(root, sample.RING).ok
     assert 5_000 / (time.process_time() - started) > 8_000
+
+
+def test_retention_beside_a_reader(root):
+    """Segments that go while they are being read are no finding: the pruned record tells of them."""
+    with Journal.open(root, "w", sample.RING, limits=Limits(segment_bytes=3000)) as journal:
+        for number in range(25):
+            journal.append(sample.record(number))
+    audit = Audit(root, sample.RING)
+    seen = iter(audit)
+    assert next(seen).record["sequence"] == 1
+    with Journal.open(root, "w", sample.RING, limits=Limits(segment_bytes=3000, keep_segments=2)) as journal:
+        for number in range(5):
+            journal.append(sample.record(number))
+    assert not os.path.lexists(os.path.join(root, "w", "00000001.jsonl"))
+    numbers = [verified.record["sequence"] for verified in seen]
+    assert audit.report().ok, shown(audit.report())
+    assert numbers[:2] == [2, 3] and numbers == sorted(numbers)
