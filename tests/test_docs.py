@@ -46,9 +46,11 @@ def test_console_blocks(page: Path, tmp_path: Path) -> None:
     (binaries / "python3").symlink_to(sys.executable)
     path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "HOME": str(tmp_path), "GAIT_HOME": str(tmp_path / "home"), "PATH": path}
+    state = tmp_path / "exports"  # what a page exports holds for its next commands
     for step in steps(page):
         command = "make -n test" if step.command == "make test" else step.command  # this is make test
-        done = subprocess.run(["bash", "-c", command], cwd=copy, env=environment, capture_output=True, text=True, timeout=120)
+        script = f"[ -f {state} ] && . {state}\n{command}\ncode=$?; export -p >{state}; exit $code"
+        done = subprocess.run(["bash", "-c", script], cwd=copy, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == step.code, f"{step.command}\n{done.stdout}{done.stderr}"
         if step.command != "make test" and step.expected.strip():
             assert matches(step.expected, done.stdout + done.stderr), f"{step.command}\nexpected:\n{step.expected}\ngot:\n{done.stdout}{done.stderr}"

@@ -93,7 +93,7 @@ def _status(facts: Facts) -> Iterator[str]:
 
 
 def _findings(facts: Facts) -> Iterator[str]:
-    columns = (("Chain", ""), ("Segment", "n"), ("Sequence", "n"), ("Finding", ""))
+    columns = (("Chain", ""), ("Finding", ""), ("Segment", "n"), ("Sequence", "n"))
     yield from _table("What verification found", columns, map(_finding, facts.findings[:_MAX_LISTED]))
     if len(facts.findings) > _MAX_LISTED:
         yield f"<p>Only the first {_MAX_LISTED} are listed here: <code>gait journal verify</code> shows the others.</p>\n"
@@ -104,7 +104,7 @@ def _finding(finding: Value) -> Sequence[str]:
     if finding["until"] != finding["sequence"]:
         sequence += f" to {finding['until']}"
     words = f'<strong class="finding">{escape(str(finding["code"]))}</strong><br>{agent(str(finding["message"]))}'
-    return agent(str(finding["chain"])), str(finding["segment"]), sequence, words
+    return agent(str(finding["chain"])), words, str(finding["segment"]), sequence
 
 
 def _table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -224,7 +224,7 @@ def _record(row: Row, chain: str) -> str:
 def _chains(facts: Facts) -> Iterator[str]:
     yield "<section>\n<h2>Chains</h2>\n"
     yield '<p class="note">A signed head proves that no record up to its sequence was cut off. Records after it are chained, but the last ones could be missing.</p>\n'
-    columns = (("Chain", ""), ("Status", ""), ("Records", "n"), ("Sequence", "n"), ("Proven up to", "n"), ("After that", "n"), ("Torn lines", "n"))
+    columns = (("Chain", ""), ("Status", ""), ("Proven up to", "n"), ("After that", "n"), ("Records", "n"), ("Sequence", "n"), ("Torn lines", "n"))
     yield from _table("Every chain of the journal", columns, (_chain(chain, _chain_status(facts, chain)) for chain in facts.chains))
     if facts.events:
         words = ", ".join(f"{escape(name)} {number(count)}" for name, count in ranked(facts.events))
@@ -249,13 +249,13 @@ def _chain_status(facts: Facts, chain: Value) -> str:
 
 def _chain(chain: Value, status: str) -> Sequence[str]:
     if not chain["last_sequence"]:
-        return agent(str(chain["chain"])), status, "0", "", "", "", ""
+        return agent(str(chain["chain"])), status, "", "", "0", "", ""
     proven = number(int(chain["proven_sequence"])) if chain["proven_sequence"] else "nothing"  # type: ignore[call-overload]
     if chain["proven_at"]:
         proven += f"<br>{_time(str(chain['proven_at']))}"
-    counts = [number(int(chain[name])) for name in ("records", "unproven", "torn_lines")]  # type: ignore[call-overload]
+    counts = [number(int(chain[name])) for name in ("unproven", "records", "torn_lines")]  # type: ignore[call-overload]
     sequence = f"{number(int(chain['first_sequence']))} to {number(int(chain['last_sequence']))}"  # type: ignore[call-overload]
-    return agent(str(chain["chain"])), status, counts[0], sequence, proven, counts[1], counts[2]
+    return agent(str(chain["chain"])), status, proven, counts[0], counts[1], sequence, counts[2]
 
 
 def _gap(gap: Value) -> Sequence[str]:

@@ -70,6 +70,7 @@ tbody th{font-weight:400}
 .scroll th.n,.scroll td.n{padding-right:20px}
 .scroll tr>:last-child{padding-right:0}
 .scroll bdi{overflow-wrap:break-word}
+.scroll td:first-child{white-space:nowrap}
 time{white-space:nowrap}
 .scroll{overflow-x:auto}
 .scroll:focus-visible,summary:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
@@ -90,7 +91,7 @@ svg{display:block;width:100%}
 .bars svg{height:12px;margin-top:4px;background:var(--page);border-radius:2px}
 .bar{fill:var(--fill-accent)}
 .bars .bar{fill:var(--fill-block)}
-.percentiles{display:flex;flex-wrap:wrap;gap:6px 28px;margin:8px 0 16px}
+.percentiles{display:flex;flex-wrap:wrap;gap:6px 22px;margin:8px 0 16px}
 .percentiles div{display:flex;gap:8px;align-items:baseline}
 dt{color:var(--muted);font-size:13px}
 .percentiles dd{margin:0;font:600 17px/1.3 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums}
@@ -116,6 +117,7 @@ footer{padding-top:4px;padding-bottom:40px}
 @media (max-width:860px){.columns{grid-template-columns:minmax(0,1fr)}.records .rule,.records .ms{display:none}.records .place{width:22%}}
 @media (max-width:560px){main,header,footer{padding-left:14px;padding-right:14px}header{padding-top:22px}section,.status{padding:14px}
 .tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.frame .x span:nth-child(2){display:none}
+.percentiles{gap:6px 14px}.percentiles div{gap:5px}.percentiles dd{font-size:14.5px}
 .bars th:first-child{width:58%}.bars th.n{width:78px}
 .records,.records tbody,.records td{display:block}.records thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .records tr.what{display:grid;grid-template-columns:auto auto minmax(0,1fr);gap:2px 10px;align-items:baseline;border-top:1px solid var(--line);padding-top:8px}

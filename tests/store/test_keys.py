@@ -179,7 +179,7 @@ def test_a_dev_ring_that_others_may_read_is_refused(mode):
 
 def test_a_full_disk_leaves_no_ring(home):
     code = "import resource; from gait.store import keys; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\ntry: keys.dev_keyring()\nexcept Exception as e: print(type(e).__name__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "StorageError\n"
     assert os.listdir(home / "keys") == ["trace.json.lock"]
     assert keys.dev_keyring()[1] is True
@@ -389,7 +389,7 @@ def test_rotate_turns_a_bare_secret_into_a_ring(tmp_path):
 
 def test_concurrent_rotations_lose_no_key(ring_file):
     code = "import sys; from gait.store import keys\nfor _ in range(5): keys.rotate(sys.argv[1])"
-    workers = [subprocess.Popen([sys.executable, "-c", code, ring_file], cwd=ROOT) for _ in range(4)]
+    workers = [subprocess.Popen([sys.executable, "-B", "-c", code, ring_file], cwd=ROOT) for _ in range(4)]
     assert [worker.wait(60) for worker in workers] == [0] * 4
     assert len(keys.load(ring_file, "trace").retired) == 20
 
@@ -397,7 +397,7 @@ def test_concurrent_rotations_lose_no_key(ring_file):
 def test_a_rotation_that_cannot_be_written_changes_nothing(tmp_path, ring_file):
     before = Path(ring_file).read_bytes()
     code = "import resource, sys; from gait.store import keys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\ntry: keys.rotate(sys.argv[1])\nexcept Exception as e: print(type(e).__name__)"
-    done = subprocess.run([sys.executable, "-c", code, ring_file], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-B", "-c", code, ring_file], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "StorageError\n" and Path(ring_file).read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["ring.json", "ring.json.lock"]
 

@@ -184,7 +184,7 @@ for out in (None, sys.argv[1]):
     try: traces.save({{"trace_id": {ID!r}, "x": "x" * 2000}}, out)
     except Exception as error: print(type(error).__name__)
 """
-    command = [sys.executable, "-c", code, str(tmp_path / "out.json")]
+    command = [sys.executable, "-B", "-c", code, str(tmp_path / "out.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "StorageError\n" * 2
     assert os.listdir(folder) == [] and os.listdir(tmp_path) == ["home"]

@@ -25,7 +25,7 @@ needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root can give files aw
 
 def child(code: str, *args: object) -> str:
     """What a Python process prints that runs `code` with gait importable."""
-    command = [sys.executable, "-c", code, *map(str, args)]
+    command = [sys.executable, "-B", "-c", code, *map(str, args)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -377,7 +377,7 @@ def test_atomic_refuses_to_replace_a_folder_pipe_or_device(tmp_path):
 def test_atomic_refuses_names_in_dev_even_when_they_lead_to_a_file(tmp_path):
     code = "import sys; from gait.system import files\ntry: files.write_atomic('/dev/stdout', b'x')\nexcept Exception as e: sys.stderr.write(str(e))"
     with open(tmp_path / "out", "wb") as out:
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=out, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, stdout=out, stderr=subprocess.PIPE, timeout=60)
     assert b"a name in /dev" in done.stderr and os.path.islink("/dev/stdout")
 
 

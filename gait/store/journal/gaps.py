@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Dict
+
 from ...errors import InvalidInput
 from ...formats import timestamps
 from .findings import Gap
 
-_Record = "dict[str, object]"
+_Record = Dict[str, object]
 _TOLERATED = 2  # intervals
 
 

@@ -26,7 +26,7 @@ _MIDDLE = b'","signed_digest":"'
 _BLOCK = 64  # of SHA-256, in bytes
 _WIDE = re.compile(rb"[:,\[]-?[0-9]{16}")  # a double such as 1e17 is written as an integer that no reader takes
 _sha256 = hashlib.sha256
-_scan = json.JSONDecoder().scan_once  # no text before or after: a line's bytes are all accounted for by its digest
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # no text before or after: a line's bytes are all accounted for by its digest
 
 
 class Sealed(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import exp, log
 
 from .records import EVENT
 
@@ -54,12 +54,11 @@ class Stats:
 
     def _percentile(self, rank: float) -> float:
         seen = 0
-        index = 0
         for index in sorted(self._fine):
             seen += self._fine[index]
             if seen >= rank:
-                break
-        return round(1.02 ** (index + 0.5), 3)
+                return round(exp(_RATIO * (index + 0.5)), 3)
+        return 0.0
 
     def histogram(self) -> list[tuple[str, int]]:
         """How many decisions took how long, from the first bucket that is not empty to the last one."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from io import BufferedReader
 from time import sleep
-from typing import Iterator, NamedTuple
+from typing import BinaryIO, Dict, Iterator, NamedTuple
 
 from ...errors import GaitError, StorageError, VerificationFailed
 from ...signing.keys import Keyring
@@ -21,7 +20,7 @@ from .gaps import Watch
 from .records import Head, Tail
 from .seals import Opener
 
-_Record = "dict[str, object]"
+_Record = Dict[str, object]
 _LIMIT = records.MAX_LINE_BYTES + 1  # a line with its newline
 _BUFFER = 1 << 18
 _ANY = 1 << 60  # so many records may be missing without another finding: how many there were is not known
@@ -176,7 +175,7 @@ class Walk:
 
     # --- lines
 
-    def _read_lines(self, stream: BufferedReader) -> Iterator[Verified]:
+    def _read_lines(self, stream: BinaryIO) -> Iterator[Verified]:
         """The hot loop: 50,000 records a second and more."""
         readline, open_line, sha256 = stream.readline, self._opener.open, hashlib.sha256
         while True:
@@ -204,7 +203,7 @@ class Walk:
             elif self._judge(record, digest):
                 yield Verified(record, line)
 
-    def _complete(self, stream: BufferedReader, line: bytes) -> bytes:
+    def _complete(self, stream: BinaryIO, line: bytes) -> bytes:
         """The rest of a line without a newline; b"" when there is nothing, or a finding was made of it."""
         for pause in _PATIENCE if line and len(line) < _LIMIT else ():
             sleep(pause)
@@ -223,7 +222,7 @@ class Walk:
             line = stream.readline(_LIMIT)
         return self._read_on(stream)
 
-    def _read_on(self, stream: BufferedReader) -> bytes:
+    def _read_on(self, stream: BinaryIO) -> bytes:
         line = stream.readline(_LIMIT)
         return line if line.endswith(b"\n") else self._complete(stream, line)
 

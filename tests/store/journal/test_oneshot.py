@@ -10,6 +10,7 @@ from time import perf_counter
 import pytest
 
 from gait.errors import StorageError, VerificationFailed
+from gait.store.journal import oneshot
 from gait.store.journal.append import Journal
 from gait.store.journal.oneshot import append_once
 from gait.store.journal.retention import Limits
@@ -91,6 +92,22 @@ def test_a_damaged_end_is_refused(golden):
     with pytest.raises(VerificationFailed) as caught:
         append_once(str(golden), sample.record(), sample.RING)
     assert caught.value.error_code == "tail_truncated"
+
+
+def test_a_chain_that_somebody_holds(root, monkeypatch):
+    monkeypatch.setattr(oneshot, "_LOCK_SECONDS", 0.05)
+    with Journal.open(root, "oneshot", sample.RING):
+        with pytest.raises(StorageError) as caught:
+            append_once(root, sample.record(), sample.RING)
+        assert caught.value.error_code == "lock_timeout" and caught.value.retryable
+    append_once(root, sample.record(), sample.RING)
+
+
+def test_a_lock_that_cannot_be_made(root):
+    os.makedirs(os.path.join(root, "oneshot", "lock"), 0o700)
+    with pytest.raises(StorageError) as caught:
+        append_once(root, sample.record(), sample.RING)
+    assert caught.value.error_code == "storage_failed"
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
