@@ -9,7 +9,7 @@ DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
 OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
 
 .PHONY: help test lint compile architecture shell types check fixtures fixtures-check \
-	coverage fuzz bench matrix clean
+	coverage fuzz bench bench-serve matrix clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ fuzz: ## property tests with 200,000 rounds
 
 bench: ## measure latency and throughput
 	@$(PYTHON) scripts/bench.py
+
+bench-serve: ## measure the decision service under load (ARGS="--quick --check")
+	@$(PYTHON) scripts/bench_serve.py $(ARGS)
 
 matrix: ## run the tests with every Python 3.9 to 3.13 found, in .venvs/
 	@$(PYTHON) scripts/matrix.py $(ARGS)

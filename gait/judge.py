@@ -6,7 +6,6 @@ Invariant: a decision leaves this module only inside a signed record.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -112,7 +111,7 @@ def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
             raise
         return Judged(blocked, sign(trace.build_invalid(blocked, created_at, call.run_id)), None)
     decision = evaluate(compiled, intent)
-    latency_ms = 0.0 if "SOURCE_DATE_EPOCH" in os.environ else round((perf_counter() - started) * 1000, 3)
+    latency_ms = 0.0 if clock.is_fixed() else round((perf_counter() - started) * 1000, 3)
     return Judged(decision, sign(trace.build(decision, intent, created_at, latency_ms, call.run_id)), intent)
 
 

@@ -42,13 +42,13 @@ CONNECTIONS = (1, 8, 32)
 MAX_ECHO = 2.0  # p50 of a decision / p50 of a stock http.server echo, at 1 connection
 MAX_GROWTH = 2.0  # p50 with 10,000 rules / 10, and at record 1,000,000 / 1,000
 SECRET = bytes(range(32))
+# Stock but for one switch: with Nagle's algorithm, its two small writes would wait 40 ms for each other.
 ECHO = """
 import socket, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1
     def log_message(self, *arguments):
         pass
     def do_POST(self):
@@ -132,7 +132,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 def main(arguments: list[str]) -> int:
     """Measure, print, write; 5 when --check is given and a gate fails."""
     parser = argparse.ArgumentParser(description="Measure gait mcp serve.")
-    parser.add_argument("--out", default="bench-serve.json", metavar="FILE", help="where the JSON goes")
+    parser.add_argument("--out", default="bench_serve.json", metavar="FILE", help="where the JSON goes")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, requests and journal records, for CI")
     parser.add_argument("--check", action="store_true", help="exit 5 when a ratio is over its limit")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything takes its turn (default 9; quick 3)")
@@ -346,7 +346,7 @@ def _median_us(run: object, count: int) -> float:
 def verify_rate(folder: Path, journal: str, least: int) -> float:
     """Records per second of `gait journal verify`, its start included."""
     words = [sys.executable, "-I", str(ROOT / "gait.py"), "journal", "verify", str(folder / journal), "--json"]
-    words += ["--private-key", str(folder / "key")]
+    words += ["--key-mode", "prod", "--private-key", str(folder / "key")]
     started = perf_counter()
     done = subprocess.run(words, stdout=subprocess.PIPE, check=False, env={**os.environ, "GAIT_HOME": str(folder / "home")})
     seconds = perf_counter() - started

@@ -12,6 +12,8 @@ from ..errors import InvalidInput
 from ..formats.documents import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ..gate.intent import IntentRequest
     from .call import ToolCall
 
@@ -29,6 +31,7 @@ ADAPTERS: Mapping[str, str] = {
     "gastown": "gastown",
     "gemini": "gemini",
 }
+_MODULES: dict[str, ModuleType] = {}  # those imported so far, by each name they were asked for
 
 
 def to_intent(adapter: str, call: object, defaults: Mapping[str, object]) -> IntentRequest:
@@ -56,14 +59,20 @@ def to_document(
 
 def read(adapter: str, call: object) -> ToolCall:
     """The tool call in a framework's shape.  InvalidInput names the field that is not as expected, and the shape."""
-    from importlib import import_module
-
-    module = import_module("." + _module_name(adapter), __package__)
+    module = _MODULES.get(adapter) or _module(adapter)
     try:
         return module.read(call)  # type: ignore[no-any-return]
     except InvalidInput as error:
         message = f"adapter {adapter[:40]}: {error}; expected {module.SHAPE}"
         raise InvalidInput(message, hint=error.hint, code="invalid_call", path=error.path) from error
+
+
+def _module(adapter: str) -> ModuleType:
+    """The adapter's module, imported at its first call: one process needs one or two of them."""
+    from importlib import import_module
+
+    _MODULES[adapter] = module = import_module("." + _module_name(adapter), __package__)
+    return module
 
 
 def _module_name(adapter: str) -> str:

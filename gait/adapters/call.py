@@ -100,7 +100,7 @@ def _portable(value: object, path: tuple[str | int, ...]) -> object:
     if len(path) > MAX_DEPTH:
         raise refuse(path[:3], f"nested at most {MAX_DEPTH} deep", value)
     if type(value) is dict:
-        return {_key(key, path): _portable(item, (*path, key)) for key, item in value.items()}
+        return {_key(key, path): item if type(item) is str else _portable(item, (*path, key)) for key, item in value.items()}
     if type(value) is list:
         return [_portable(item, (*path, index)) for index, item in enumerate(value)]
     if type(value) is int:
@@ -126,6 +126,8 @@ def _decimal(value: object, path: tuple[str | int, ...]) -> str:
 
 
 def _targets(call: ToolCall) -> list[object]:
+    if not call.targets:
+        return infer(trim(call.name), call.arguments)  # type: ignore[return-value]
     given = [_given(target) for target in call.targets]
     known = {_plain(target) for target in given}
     inferred = infer(trim(call.name), call.arguments)

@@ -7,9 +7,15 @@ The walk over the arguments is inference.py; the meaning of one text is values.p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
 
-from ..formats.documents import NamedTuple
+from ..formats.documents import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _Answer = TypeVar("_Answer")
 
 MAX_TARGETS = 512
 MAX_SCANNED = 256 * 1024
@@ -220,11 +226,18 @@ _SEGMENT = re.compile(r"__|[/.:]")
 _PREFIXES = "read write delete remove update create search fetch execute append rename truncate unlink".split()
 
 
+def _remembered(read: Callable[[str], _Answer]) -> Callable[[str], _Answer]:
+    """The answers for names of ordinary length are kept: there are few of them, and a caller's own cannot fill the memory."""
+    kept = lru_cache(maxsize=1024)(read)
+    return wraps(read)(lambda name: kept(name) if len(name) <= 64 else read(name))
+
+
 def tokens(name: str) -> list[str]:
     """The lower-cased words of a name: `mcp__fs__readFile` gives mcp, fs, read, file."""
     return [word.lower() for word in _TOKEN.findall(name[:512])]
 
 
+@_remembered
 def kind_of_name(name: str) -> str:
     """How the value under this argument name is read; empty when the name says nothing."""
     known = NAMES.get(name)
@@ -238,6 +251,7 @@ def kind_of_name(name: str) -> str:
     return last if last is not None else next((NAME_TOKENS[word] for word in words if word in NAME_TOKENS), "")
 
 
+@_remembered
 def kind_of_single(tool_name: str) -> str:
     """How the one bare text that a tool takes is read; empty when the tool's name says nothing."""
     return next((_SINGLE_KINDS[word] for word in tokens(tool_name) if word in _SINGLE_KINDS), "")
@@ -248,11 +262,13 @@ def ui_class(words: list[str]) -> str:
     return next((UI_CLASSES[word] for word in words if word in UI_CLASSES), "")
 
 
+@_remembered
 def is_source(name: str) -> bool:
     """True when an argument's name says that something is taken from there."""
     return not SOURCES.isdisjoint(tokens(name))
 
 
+@_remembered
 def tool_of(name: str) -> Tool:
     """The known tool of that name, or one whose operation comes from the words of the name."""
     segments = _SEGMENT.split(name[:512])

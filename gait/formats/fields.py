@@ -57,7 +57,8 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """True when the key is there with a value other than null."""
-        return self.raw(name) is not None
+        self._asked.add(name)
+        return self._value.get(name) is not None
 
     def given(self, name: str) -> bool:
         """True when the key is there, also with null."""
@@ -70,12 +71,13 @@ class Fields:
 
     def text(self, name: str, default: str = "") -> str:
         """Trimmed text."""
-        value = self.raw(name)
+        self._asked.add(name)
+        value = self._value.get(name)
         if value is None:
             return default
         if type(value) is not str:
             raise refuse(self.at(name), "text", value)
-        return trim(value)
+        return value.strip(WHITE_SPACE)
 
     def required(self, name: str) -> str:
         """Trimmed text that is not empty."""

@@ -31,7 +31,7 @@ def loads(data: bytes | str, source: str = "<json>", max_bytes: int = MAX_BYTES)
         raise ParseError("expected a number of ordinary size, got one of over 4300 digits", where=source) from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _too_deep(source)
-    if "\\u" in text or type(data) is str:
+    if "\\u" in text or (type(data) is str and not _is_unicode(text)):
         _check_surrogates(value, source)
     return value
 

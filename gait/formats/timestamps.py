@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from time import gmtime, strftime
 
 from ..errors import InvalidInput
@@ -18,8 +19,13 @@ def dumps(seconds: float) -> str:
     """Seconds since 1970 as UTC text; whole seconds lose the fraction, others keep six digits."""
     whole = int(seconds // 1)
     micros = int((seconds - whole) * 1_000_000)
-    text = strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole))
+    text = _second(whole)
     return f"{text}.{micros:06d}Z" if micros else text + "Z"
+
+
+@lru_cache(maxsize=8)
+def _second(whole: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole))
 
 
 def loads(text: str) -> float:

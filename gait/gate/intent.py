@@ -6,6 +6,7 @@ normal form are docs/contracts/primitive_contract.md; equal calls give equal dig
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from ..formats.documents import NamedTuple
@@ -142,7 +143,8 @@ def read(value: object) -> IntentRequest:
     skill = _skill(fields)
     context = _context(fields)
     body = _digested(tool_name, args, targets, provenance, skill, context)
-    digests = _checked_digest(fields, "args_digest", args), _checked_digest(fields, "intent_digest", body)
+    args_text = jcs.dumps(args)
+    digests = _checked_digest(fields, "args_digest", args_text), _checked_digest(fields, "intent_digest", _canonical(body, args_text))
     created_at, producer = _created_at(fields), fields.text("producer_version")
     warnings = tuple(f"unknown field {key[:80]!r} ignored" for key in fields.unknown())
     return IntentRequest(
@@ -186,8 +188,15 @@ def _created_at(fields: Fields) -> str:
     return text
 
 
-def _checked_digest(fields: Fields, name: str, value: object) -> str:
-    given, digest = fields.text(name), jcs.digest(value)
+def _canonical(body: dict[str, object], args_text: bytes) -> bytes:
+    """The canonical bytes of a body, with those of its arguments, which may be long, put in."""
+    cut = jcs.dumps({**body, "args": None})
+    place = cut.index(b'"args":null') + 7  # only arg_provenance sorts before it, and in its texts the quotes are escaped
+    return cut[:place] + args_text + cut[place + 4 :]
+
+
+def _checked_digest(fields: Fields, name: str, canonical: bytes) -> str:
+    given, digest = fields.text(name), hashlib.sha256(canonical).hexdigest()
     if given and given != digest:
         raise refuse(fields.at(name), f"the digest of the normal form, {digest}", given, "leave it out")
     return digest

@@ -63,7 +63,10 @@ def process() -> Callable[..., Ran]:
         else:
             streams["input"] = stdin if isinstance(stdin, bytes) else text_of(stdin).encode("utf-8")
         # -B under a limit on file sizes: Python 3.9 takes a short write for a whole one and would leave half a .pyc.
-        launcher = [sys.executable, "-B", *LAUNCHER[1:]] if "preexec_fn" in options else LAUNCHER
+        launcher = LAUNCHER
+        if "preexec_fn" in options:
+            launcher = [sys.executable, "-B", *LAUNCHER[1:]]
+            environment.pop("COVERAGE_PROCESS_START", None)  # its own file would not fit either
         done = subprocess.run([*launcher, *map(str, argv)], env=environment, timeout=60, **streams)  # type: ignore[call-overload]
         return Ran(done.returncode, (done.stdout or b"").decode("utf-8"), (done.stderr or b"").decode("utf-8"))
 

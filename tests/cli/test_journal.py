@@ -68,14 +68,14 @@ def test_verify_as_json(gait, golden):
 
 
 def test_verify_with_findings(gait, golden):
-    damage.apply(golden, [["drop", "worker-1/00000002.jsonl", 3], ["cut", "worker-2/00000001.jsonl", 5]])
+    damage.apply(golden, [["drop", "worker-1/00000002.jsonl", 3], ["insert", "worker-2/00000001.jsonl", 6, "half\n"]])
     code, out, _ = gait("verify", golden)
-    assert code == 2 and out.splitlines()[-1] == "NOT VERIFIED: 2 findings; 32 records verified"
+    assert code == 2 and out.splitlines()[-1] == "NOT VERIFIED: 2 findings; 33 records verified"
     assert "finding: worker-1 segment 2 sequence 9: records_missing: 1 records before record 10 are not there" in out
     code, out, _ = gait("verify", golden, "--json")
     value = json.loads(out)
     assert code == 2 and not value["ok"] and value["error_code"] == "records_missing"
-    assert [finding["code"] for finding in value["findings"]] == ["records_missing", "torn_line"]
+    assert [finding["code"] for finding in value["findings"]] == ["records_missing", "line_not_json"]
 
 
 def test_verify_with_heads(gait, golden, tmp_path, monkeypatch):

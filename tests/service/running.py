@@ -222,7 +222,7 @@ def events(journal: Path, chain: str = "serve") -> list[str]:
     return [record["event"] for record in records(journal, chain) if "event" in record]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

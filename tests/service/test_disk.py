@@ -20,6 +20,7 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 os.execv(sys.argv[2], [sys.argv[2], "-B", *sys.argv[3:]])  # or Python 3.9 leaves half-written bytecode
 """
+UNMEASURED = {"COVERAGE_PROCESS_START": ""}  # coverage could not write its results under the limit either
 CALL = {**ALLOWED, "run_id": "x" * 500}
 
 
@@ -90,7 +91,7 @@ def test_disk_full(durability, serve, small_disk):
 
 def test_file_size_limit(serve):
     """As a full disk: part of a record is written, and then an error comes."""
-    server = serve(before=[sys.executable, "-c", LIMITED, "40001"])
+    server = serve(before=[sys.executable, "-c", LIMITED, "40001"], env=UNMEASURED)
     with server.client() as client:
         acknowledged = fill(client)
         refuses(client)
@@ -172,8 +173,7 @@ def test_read_only_file_system(serve, small_disk, tmp_path):
 
 def test_stopping_on_a_full_disk(serve):
     """The last record cannot be written: the exit code says so, and the next start goes on."""
-    unmeasured = {"COVERAGE_PROCESS_START": ""}  # it could not write its results under the limit either
-    server = serve("--heartbeat", "0.05", before=[sys.executable, "-c", LIMITED, "20001"], env=unmeasured)
+    server = serve("--heartbeat", "0.05", before=[sys.executable, "-c", LIMITED, "20001"], env=UNMEASURED)
     wait_for(lambda: server.events("journal_failed"), 30)
     time.sleep(0.3)
     assert server.stop() == 1

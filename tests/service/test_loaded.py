@@ -8,11 +8,11 @@ from gait.errors import GaitError, VerificationFailed
 from gait.gate.decision import Decision
 from gait.service import loaded
 from gait.signing import envelope
-from gait.signing.keys import Key, Keyring
+from gait.signing.keys import Keyring, make
 
 POLICY = "default_verdict: block\n"
-RING = Keyring(Key(b"k" * 32))
-FORGED = Keyring(Key(b"x" * 32))
+RING = Keyring("trace", make(bytes(range(32))))
+OTHER = make(bytes(range(1, 33)))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_reader_that_takes_anything_does_not(file, monkeypatch):
 
 def test_a_signature_that_does_not_verify_does_not(file, monkeypatch):
     compiled = loaded.load(file).compiled
-    forged = envelope.sign({"verdict": "block"}, FORGED.active, envelope.TRACE)
+    forged = envelope.sign({"verdict": "block"}, OTHER, envelope.TRACE)
     monkeypatch.setattr(loaded.envelope, "sign", lambda *_: forged)
     with pytest.raises(VerificationFailed):
         loaded.self_test(compiled, RING)

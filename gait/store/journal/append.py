@@ -34,7 +34,6 @@ class Journal:
         self._lock = Lock()  # not the condition itself: entering that can be interrupted with the lock taken
         self._changed = Condition(self._lock)
         self._syncing = False
-        self._why = ""  # the last fsync failed
         self._is_open = False
         self._hold: files.Lock | None = None
         self._device = 0
@@ -209,37 +208,36 @@ class Journal:
                 else:
                     self._sync_for_all()
         hint = "the record is not acknowledged; Gait goes on when the disk does"
-        raise StorageError(f"cannot sync the segment: {self._why}", where=self.folder, hint=hint, code="sync_failed")
+        raise StorageError(f"cannot sync the segment: {self._writer.why}", where=self.folder, hint=hint, code="sync_failed")
 
     def _sync_for_all(self) -> None:
         """What was written before this call is durable after it, or lost.  The lock is held, but not while the disk works."""
         writer, tail, generation = self._writer, self._writer.tail, self._writer.generation
         self._syncing = True
         try:
-            why = self._sync_unlocked(writer.fd)
+            failure = self._sync_unlocked(writer.fd)
         finally:
             self._syncing = False
             self._changed.notify_all()
         if writer.generation != generation:
             return
-        if why:
-            self._why = why
-            writer.give_up()
+        if failure:
+            writer.give_up(failure)
         elif tail.sequence > writer.synced.sequence:
             writer.synced = tail
 
-    def _sync_unlocked(self, fd: int) -> str:
-        """Why fsync failed, "" when it did not.  Of a duplicate: a rotation may close the segment meanwhile."""
+    def _sync_unlocked(self, fd: int) -> OSError | None:
+        """Why fsync failed, None when it did not.  Of a duplicate: a rotation may close the segment meanwhile."""
         try:
             fd = os.dup(fd)
         except OSError as error:
-            return str(error.strerror)
+            return error
         self._lock.release()
         try:
             os.fsync(fd)
         except OSError as error:
-            return str(error.strerror)
+            return error
         finally:
             os.close(fd)
             self._lock.acquire()
-        return ""
+        return None

@@ -82,6 +82,7 @@ class ChainReport(NamedTuple):
     proven_at: str
     proven_by: str
     torn_lines: int
+    torn_bytes: int
     gaps: tuple[Gap, ...]
 
     @property
@@ -105,6 +106,8 @@ class ChainReport(NamedTuple):
         found.append(f"  {self._proof()}")
         if self.torn_lines:
             found.append(f"  {self.torn_lines} torn lines were set aside after a crash or a full disk")
+        if self.torn_bytes:
+            found.append(f"  {self.torn_bytes} bytes of an unfinished line follow: a crash, a cut, or a write under way")
         return found
 
     def _proof(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from functools import lru_cache
 
 from ...errors import GaitError, InvalidInput, StorageError, VerificationFailed
 from ...formats import jcs, strict_json
@@ -20,6 +21,7 @@ _CHUNK = 1 << 16
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a link or a pipe in place of a segment must neither lead nor hang
 
 
+@lru_cache(maxsize=64)  # the writer asks for its own with every record
 def segment_path(folder: str, segment: int) -> str:
     """The path of a segment in a chain's folder."""
     return os.path.join(folder, f"{segment:08d}.jsonl")

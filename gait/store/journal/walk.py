@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from time import sleep
 from typing import BinaryIO, Dict, Iterator, NamedTuple
 
 from ...errors import GaitError, StorageError, VerificationFailed
@@ -24,7 +23,6 @@ _Record = Dict[str, object]
 _LIMIT = records.MAX_LINE_BYTES + 1  # a line with its newline
 _BUFFER = 1 << 18
 _ANY = 1 << 60  # so many records may be missing without another finding: how many there were is not known
-_PATIENCE = (0.02, 0.05, 0.1)  # a writer may be in the middle of the last line
 
 
 class Verified(NamedTuple):
@@ -64,6 +62,7 @@ class Walk:
         self._first = (0, 0)  # segment and sequence of the first record
         self._count = 0
         self._torn_lines = 0
+        self._torn_bytes = 0  # after the last whole line
         self._signs = (0, 0)  # sequences of the last two signs of life
         self._pruned = 0
         self._skipped: list[_Skipped] = []
@@ -87,7 +86,7 @@ class Walk:
         first_segment, first = self._first
         gaps = tuple(self._watch.gaps)
         where = (first, self._sequence, first_segment, self._segment)
-        return ChainReport(self._chain, self._count, *where, *proven, self._torn_lines, gaps)
+        return ChainReport(self._chain, self._count, *where, *proven, self._torn_lines, self._torn_bytes, gaps)
 
     # --- segments
 
@@ -143,8 +142,17 @@ class Walk:
             if not self._next:
                 return
             yield from self._read_lines(stream)  # what was added between the two looks
+            self._check_torn()
             self._check_end(number)
             self._note_missing(number + 1, self._next)
+
+    def _check_torn(self) -> None:
+        """At the end of the chain, half a line is a crash or a write under way; a finished segment has none."""
+        if self._torn_bytes:
+            place = self._sequence + 1 + self._damaged
+            self._add("torn_line", place, f"{self._torn_bytes} bytes at the end of a finished segment are no whole line")
+            self._damaged += 1
+            self._torn_bytes = 0
 
     def _not_read(self, number: int, error: StorageError) -> None:
         self._next = self._following(number)
@@ -204,21 +212,14 @@ class Walk:
                 yield Verified(record, line)
 
     def _complete(self, stream: BinaryIO, line: bytes) -> bytes:
-        """The rest of a line without a newline; b"" when there is nothing, or a finding was made of it."""
-        for pause in _PATIENCE if line and len(line) < _LIMIT else ():
-            sleep(pause)
-            line += stream.readline(_LIMIT - len(line))
-            if line.endswith(b"\n"):
-                return line
-        if not line:
-            return b""
-        place = self._sequence + 1 + self._damaged
-        self._damaged += 1
+        """The next line after a text without a newline; b"" at the end of the segment."""
         if len(line) < _LIMIT:
-            self._add("torn_line", place, f"{len(line)} bytes at the end of the segment are no whole line")
+            stream.seek(-len(line), os.SEEK_CUR)
+            self._torn_bytes = len(line)
             return b""
-        self._add("line_too_long", place, f"a line is longer than {records.MAX_LINE_BYTES} bytes")
-        while line and not line.endswith(b"\n"):
+        self._add("line_too_long", self._sequence + 1 + self._damaged, f"a line is longer than {records.MAX_LINE_BYTES} bytes")
+        self._damaged += 1
+        while len(line) == _LIMIT and not line.endswith(b"\n"):
             line = stream.readline(_LIMIT)
         return self._read_on(stream)
 

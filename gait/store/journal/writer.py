@@ -33,6 +33,7 @@ class Writer:
         self.synced = Tail()  # the part of the chain that a power failure cannot take
         self.usable = False
         self.generation = 0  # of the hold on the chain: it changes when records that were written are lost
+        self.why = ""  # the hold on the chain was given up
         self.problem = ""  # what retention could not remove
         self.fd = -1
         self._ring = ring
@@ -51,8 +52,8 @@ class Writer:
         self.usable = True
         try:
             self._set_aside(found.torn_bytes)
-        except BaseException:
-            self.give_up()
+        except BaseException as error:
+            self.give_up(error)
             raise
 
     def append(self, record: dict[str, object]) -> dict[str, object]:
@@ -73,7 +74,7 @@ class Writer:
         try:
             os.fsync(self.fd)
         except OSError as error:
-            self.give_up()
+            self.give_up(error)
             raise names.failed(self._path(), "sync the segment", error) from error
         self.synced = self.tail
 
@@ -86,8 +87,9 @@ class Writer:
         """Put a signed head in head.json."""
         names.write_head(names.head_path(self.folder), self.head(reason), self._sync)
 
-    def give_up(self) -> None:
+    def give_up(self, why: BaseException) -> None:
         """No append before `recover`; what was written and not made durable is lost, where that counts."""
+        self.why = str(why)
         self.usable = False
         self.generation += 1
         if self._sync:
@@ -197,8 +199,8 @@ class Writer:
                 os.ftruncate(self.fd, self.tail.size_bytes)
             self._check_in_place(self.tail.size_bytes)
             self._check_last_line()
-        except (OSError, GaitError):
-            self.give_up()
+        except (OSError, GaitError) as error:
+            self.give_up(error)
 
     def _check_last_line(self) -> None:
         size = self.tail.size_bytes

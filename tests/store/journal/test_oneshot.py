@@ -28,6 +28,7 @@ def test_every_append_leaves_a_head(root):
     assert found.lines()[-1].startswith("  proven up to sequence 3 by head of ") and found.unproven == 0
 
 
+@pytest.mark.slow
 def test_eight_processes(root, child):
     code = """
 from gait.store.journal.oneshot import append_once
@@ -43,6 +44,7 @@ for number in range(200):
     assert sorted(digests) == sorted(sample.record(number)["args_digest"] for number in range(1600))
 
 
+@pytest.mark.slow
 def test_the_cost_is_flat(root):
     """At 1,000 and at 200,000 records in one segment; the best of several, because others use this machine too."""
 
