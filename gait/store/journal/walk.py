@@ -72,8 +72,7 @@ class Walk:
     def __iter__(self) -> Iterator[Verified]:
         self._heads = self._given + self._chain_head()
         number = self._following(0)
-        if number:
-            self._note_missing(1, number)
+        number = self._past_missing(1, number)
         while number:
             yield from self._read_segment(number)
             number = self._next
@@ -94,12 +93,17 @@ class Walk:
         """The next segment that is there, 0 after the last."""
         return next((found for found in names.segments(self._folder) if found > number), 0)
 
-    def _note_missing(self, first: int, following: int) -> None:
-        if following > first:
-            self._skip(first, following - 1)
+    def _past_missing(self, first: int, following: int) -> int:
+        """Note that segments from `first` on are not there; the one to go on with, which retention may have removed just now."""
+        while following > first:
+            head = self._segment_head(following - 1)
+            if head or os.path.lexists(names.segment_path(self._folder, following)):
+                self._skip(first, following - 1, head)
+                break
+            following = self._following(following)
+        return following
 
-    def _skip(self, first: int, last: int) -> None:
-        head = self._segment_head(last)
+    def _skip(self, first: int, last: int, head: Head | None) -> None:
         if head is None or head.tail.sequence < self._sequence:
             self._add("segment_missing", self._sequence + 1, f"segments {first} to {last} are not there", segment=first)
             self._damaged = _ANY
@@ -123,11 +127,13 @@ class Walk:
         return head
 
     def _is_pruned_now(self, number: int) -> bool:
-        """Retention removed the segment while it was being read; a pruned record has to say so."""
-        if self._segment != number or os.path.lexists(names.segment_path(self._folder, number)):
+        """Retention is at work: it removes a segment first, then the head before it.  A pruned record has to say so."""
+        if os.path.lexists(names.segment_path(self._folder, number)):
             return False
-        self._skipped.append(_Skipped(number, number, self._sequence, self._sequence))
-        return True
+        if self._segment == number:  # it was read to its end
+            self._skipped.append(_Skipped(number, number, self._sequence, self._sequence))
+            return True
+        return not os.path.lexists(names.segment_path(self._folder, number + 1))
 
     def _read_segment(self, number: int) -> Iterator[Verified]:
         self._segment = number
@@ -144,7 +150,7 @@ class Walk:
             yield from self._read_lines(stream)  # what was added between the two looks
             self._check_torn()
             self._check_end(number)
-            self._note_missing(number + 1, self._next)
+            self._next = self._past_missing(number + 1, self._next)
 
     def _check_torn(self) -> None:
         """At the end of the chain, half a line is a crash or a write under way; a finished segment has none."""
@@ -157,7 +163,7 @@ class Walk:
     def _not_read(self, number: int, error: StorageError) -> None:
         self._next = self._following(number)
         if self._next and error.error_code == "segment_missing":  # retention was faster
-            self._skip(number, self._next - 1)
+            self._next = self._past_missing(number, self._next)
             return
         self._add(error.error_code, self._sequence + 1, error.message)
         self._damaged = _ANY
