@@ -56,7 +56,7 @@ fuzz: ## property tests with 200,000 rounds
 	@export GAIT_FUZZ_ROUNDS=$${GAIT_FUZZ_ROUNDS:-200000}; $(DEV) -m pytest -m fuzz $(ARGS)
 
 bench: ## measure latency and throughput
-	@$(PYTHON) scripts/bench.py
+	@$(PYTHON) scripts/bench.py $(ARGS)
 
 bench-serve: ## measure the decision service under load (ARGS="--quick --check")
 	@$(PYTHON) scripts/bench_serve.py $(ARGS)
