@@ -15,7 +15,7 @@ from .formats.documents import NamedTuple
 from .gate import intent as intents
 from .gate import trace
 from .gate.decision import Decision
-from .gate.evaluate import evaluate, invalid_intent
+from .gate.evaluate import barred, evaluate, invalid_intent
 from .gate.intent import IntentRequest
 from .gate.matching import CompiledPolicy
 from .signing import envelope
@@ -34,6 +34,8 @@ class Call(NamedTuple):
     """One call as it came (`raw`) and parsed.  `adapter` names its framework; empty text means an IntentRequest document.
 
     `defaults` is the context that the call does not give itself; `trusted` names the fields that it may give, None all.
+    `upstream` names the server that Gait itself will send an allowed call to; its record is completed by an outcome.
+    `barred` is the reason for which the call is blocked whatever the policy says.
     """
 
     raw: bytes
@@ -43,6 +45,8 @@ class Call(NamedTuple):
     defaults: Mapping[str, object] = DEFAULTS
     run_id: str = ""
     trusted: frozenset[str] | None = None
+    upstream: str = ""
+    barred: str = ""
 
 
 class Judged(NamedTuple):
@@ -109,10 +113,11 @@ def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
         if blocked is None:
             error.where = error.where or call.source
             raise
-        return Judged(blocked, sign(trace.build_invalid(blocked, created_at, call.run_id)), None)
-    decision = evaluate(compiled, intent)
+        return Judged(blocked, sign(trace.build_invalid(blocked, created_at, call.run_id, call.upstream)), None)
+    decision = barred(compiled, intent, call.barred) if call.barred else evaluate(compiled, intent)
     latency_ms = 0.0 if clock.is_fixed() else round((perf_counter() - started) * 1000, 3)
-    return Judged(decision, sign(trace.build(decision, intent, created_at, latency_ms, call.run_id)), intent)
+    record = trace.build(decision, intent, created_at, latency_ms, call.run_id, call.upstream)
+    return Judged(decision, sign(record), intent)
 
 
 def signer(key: Key) -> Sign:

@@ -55,6 +55,20 @@ def test_latency_is_measured_unless_time_stands_still(monkeypatch):
     assert isinstance(latency, float) and 0 < latency < 10_000
 
 
+def test_a_barred_call_is_blocked_whatever_the_policy():
+    barred = call(INTENT)._replace(barred="tool_not_in_lock")
+    decision = judge(ALLOW, barred, signer(KEY)).decision
+    assert (decision.verdict, decision.reason_codes, decision.violations) == ("block", ("tool_not_in_lock",), ("tool_not_in_lock",))
+    assert decision.intent_digest == judge(ALLOW, call(INTENT), signer(KEY)).decision.intent_digest
+
+
+def test_the_record_names_the_upstream_that_gait_calls():
+    assert "upstream" not in judge(ALLOW, call(INTENT), signer(KEY)).record
+    assert judge(ALLOW, call(INTENT)._replace(upstream="files"), signer(KEY)).record["upstream"] == "files"
+    blocked = read(b'{"name": "x", "context": {"risk_class": "low", "identity": ""}}', "", "mcp")._replace(upstream="files")
+    assert judge(FAIL_CLOSED, blocked, signer(KEY)).record["upstream"] == "files"
+
+
 def test_the_answer():
     judged = judge(ALLOW, call({**INTENT, "more": 1}), signer(KEY))
     value = judged.to_value("/t.json", ("dev key",))

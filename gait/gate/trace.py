@@ -19,10 +19,18 @@ def trace_id(decision: Decision) -> str:
 
 
 def build(
-    decision: Decision, intent: IntentRequest, created_at: str, latency_ms: float = 0.0, correlation_id: str = ""
+    decision: Decision,
+    intent: IntentRequest,
+    created_at: str,
+    latency_ms: float = 0.0,
+    correlation_id: str = "",
+    upstream: str = "",
 ) -> dict[str, object]:
-    """The unsigned record of a decision about an intent; `latency_ms` 0 leaves the field out."""
-    record = _head(decision, created_at, correlation_id)
+    """The unsigned record of a decision about an intent; `latency_ms` 0 leaves the field out.
+
+    `upstream` names the server that Gait sends an allowed call to: an outcome record follows.
+    """
+    record = _head(decision, created_at, correlation_id, upstream)
     record.update(tool_name=intent.tool_name, args_digest=intent.args_digest)
     record.update(_answer(decision, latency_ms))
     if intent.skill_provenance:
@@ -35,13 +43,13 @@ def build(
     return record
 
 
-def build_invalid(decision: Decision, created_at: str, correlation_id: str = "") -> dict[str, object]:
+def build_invalid(decision: Decision, created_at: str, correlation_id: str = "", upstream: str = "") -> dict[str, object]:
     """The unsigned record of a block for an intent without a normal form; its intent digest is of the raw bytes."""
-    record = _head(decision, created_at, correlation_id)
+    record = _head(decision, created_at, correlation_id, upstream)
     return {**record, **_answer(decision, 0.0), "intent_digest_basis": "raw"}
 
 
-def _head(decision: Decision, created_at: str, correlation_id: str) -> dict[str, object]:
+def _head(decision: Decision, created_at: str, correlation_id: str, upstream: str) -> dict[str, object]:
     record: dict[str, object] = {
         "schema_id": SCHEMA_ID,
         "schema_version": SCHEMA_VERSION,
@@ -51,6 +59,8 @@ def _head(decision: Decision, created_at: str, correlation_id: str) -> dict[str,
     }
     if correlation_id:
         record["correlation_id"] = correlation_id
+    if upstream:
+        record["upstream"] = upstream
     return record
 
 

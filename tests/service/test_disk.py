@@ -89,6 +89,48 @@ def test_disk_full(durability, serve, small_disk):
     assert set(acknowledged) <= {record["sequence"] for record in records(server.journal) if "verdict" in record}
 
 
+@pytest.fixture
+def thin_disk(tmp_path):
+    """A file system that promises more than its store can hold: `write` succeeds, and `fsync` is what fails."""
+    store, image, folder = tmp_path / "store", tmp_path / "store" / "image", tmp_path / "disk"
+    store.mkdir()
+    folder.mkdir()
+    steps = [
+        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", store],
+        ["truncate", "-s", "16m", image],
+        ["mkfs.ext4", "-q", "-O", "^has_journal", image],
+        ["mount", "-o", "loop", image, folder],
+    ]
+    done = next((done for done in (subprocess.run(step, capture_output=True) for step in steps) if done.returncode), None)
+    if done:
+        subprocess.run(["umount", "-l", store], capture_output=True)
+        pytest.skip("a file system in a file cannot be mounted here")
+    yield store, image, folder
+    for place in (folder, store):
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_failing_fsync(serve, thin_disk):
+    """With `--durability power` a record that the disk did not take is not acknowledged, nor is it there afterwards."""
+    store, image, folder = thin_disk
+    server = serve("--journal", folder / "journal", "--durability", "power")
+    with server.client() as client:
+        acknowledged = [client.post(CALL).value["sequence"]]
+        ballast = store / "ballast"
+        subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=64k"], capture_output=True)
+        acknowledged += fill(client)
+        assert os.statvfs(folder).f_bavail > 1000, "the file system must still promise space: then it was fsync that failed"
+        assert [event for event in server.events("journal_failed") if event["error_code"] == "sync_failed"]
+        refuses(client)
+        ballast.unlink()
+        acknowledged.append(recovers(server, client))
+    assert server.stop() == 0
+    subprocess.run(["umount", folder], check=True)  # what is only in memory is gone after this
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    assert verify(server.journal)["ok"]
+    assert set(acknowledged) <= {record["sequence"] for record in records(server.journal) if "verdict" in record}
+
+
 def test_file_size_limit(serve):
     """As a full disk: part of a record is written, and then an error comes."""
     server = serve(before=[sys.executable, "-c", LIMITED, "40001"], env=UNMEASURED)

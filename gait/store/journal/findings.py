@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .outcomes import Forwarded
+
 MAX_FINDINGS = 1000
 
 
@@ -84,6 +86,7 @@ class ChainReport(NamedTuple):
     torn_lines: int
     torn_bytes: int
     gaps: tuple[Gap, ...]
+    forwarded: Forwarded
 
     @property
     def unproven(self) -> int:
@@ -93,7 +96,7 @@ class ChainReport(NamedTuple):
     def to_value(self) -> dict[str, object]:
         """The report as JSON."""
         value = {**self._asdict(), "unproven": self.unproven}
-        return {**value, "gaps": [gap.to_value() for gap in self.gaps]}
+        return {**value, "gaps": [gap.to_value() for gap in self.gaps], "forwarded": self.forwarded.to_value()}
 
     def lines(self) -> list[str]:
         """The report as text."""
@@ -108,7 +111,7 @@ class ChainReport(NamedTuple):
             found.append(f"  {self.torn_lines} torn lines were set aside after a crash or a full disk")
         if self.torn_bytes:
             found.append(f"  {self.torn_bytes} bytes of an unfinished line follow: a crash, a cut, or a write under way")
-        return found
+        return found + self.forwarded.lines()
 
     def _proof(self) -> str:
         if not self.proven_sequence:

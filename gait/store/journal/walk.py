@@ -16,6 +16,7 @@ from . import folder as names
 from . import records
 from .findings import ChainReport, Finding, Findings
 from .gaps import Watch
+from .outcomes import Calls
 from .records import Head, Tail
 from .seals import Opener
 
@@ -52,6 +53,7 @@ class Walk:
         self._found = found
         self._given = heads
         self._watch = Watch(chain)
+        self._calls = Calls()
         self._segment = 0
         self._next = 0  # the segment after it
         self._finished = 0  # the record that the last finished segment's head ends with
@@ -85,7 +87,7 @@ class Walk:
         first_segment, first = self._first
         gaps = tuple(self._watch.gaps)
         where = (first, self._sequence, first_segment, self._segment)
-        return ChainReport(self._chain, self._count, *where, *proven, self._torn_lines, self._torn_bytes, gaps)
+        return ChainReport(self._chain, self._count, *where, *proven, self._torn_lines, self._torn_bytes, gaps, self._calls.report())
 
     # --- segments
 
@@ -239,6 +241,8 @@ class Walk:
         if name in records.SIGNS_OF_LIFE:
             self._watch.event(record, self._last)
             self._signs = (self._signs[1], self._sequence)
+        elif name == "outcome":
+            self._calls.ended(record, self._sequence, self._first[1])
         elif name == "torn_line":
             self._torn_lines += 1
         elif name == "pruned" and type(details.get("sequence")) is int:  # type: ignore[attr-defined]
@@ -248,6 +252,8 @@ class Walk:
         self._sequence, self._digest, self._damaged = sequence, digest, 0
         if record["schema_id"] == records.EVENT:
             self._note_event(record)
+        elif "upstream" in record:
+            self._calls.sent(record, sequence)
         self._last = record
         self._count += 1
         if self._count == 1:
