@@ -1,8 +1,8 @@
 """Run the tests with every supported Python found under pyenv or on PATH, each in a cached environment.
 
-    matrix.py [--without 3.11] [--junit FOLDER] [PYTEST ARGUMENT]...
+    matrix.py [--without 3.11] [--brief 3.10] [--junit FOLDER] [PYTEST ARGUMENT]...
 
-A version that is not found is named and skipped.  The exit code is 1 if any run failed or none ran.
+A brief version leaves out the tests marked slow.  A version that is not found is named and skipped.  The exit code is 1 if any run failed or none ran.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def main() -> int:
     """0 if every version that was found passed."""
     parser = argparse.ArgumentParser(description="Run the tests with every supported Python found.")
     parser.add_argument("--without", action="append", default=[], metavar="VERSION")
+    parser.add_argument("--brief", action="append", default=[], metavar="VERSION")
     parser.add_argument("--junit", type=Path, metavar="FOLDER")
     options, pytest_arguments = parser.parse_known_args()
     failed = ran = 0
@@ -35,7 +36,8 @@ def main() -> int:
             print(f"matrix: Python {version} not found: skipped", flush=True)
             continue
         junit = [f"--junitxml={options.junit / version}.xml"] if options.junit else []
-        code = run(version, python, [*junit, *pytest_arguments])
+        brief = ["-m", "not slow"] if version in options.brief else []
+        code = run(version, python, [*junit, *brief, *pytest_arguments])
         ran, failed = ran + 1, failed + (code != 0)
     return 1 if failed or not (ran or options.without) else 0
 

@@ -62,6 +62,7 @@ def answering():
         listener.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connections", [1, 8])
 def test_drive_counts_whole_answers(answering, connections):
     load = bench.drive(answering(OK[:20], OK[20:]), connections, 100, [b"x"])

@@ -82,6 +82,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python"
 
 
+@pytest.mark.slow
 def test_without_pytest_and_network_one_plain_message(tree, bare_python):
     done = make(tree, "test", python=bare_python)
     said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
@@ -159,6 +160,7 @@ VIOLATIONS = {
 }
 
 
+@pytest.mark.slow
 def test_the_architecture_test_finds_each_violation(tree):
     for name, text in VIOLATIONS.items():
         path = tree / "gait" / name

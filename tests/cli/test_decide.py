@@ -133,6 +133,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.slow
 def test_eight_writers_at_once_tear_no_line(inputs):
     children = [subprocess.Popen([sys.executable, "-I", "-c", APPEND, str(ROOT), str(number)]) for number in range(8)]
     assert [child.wait(timeout=120) for child in children] == [0] * 8

@@ -147,6 +147,7 @@ def test_a_neighbour_of_the_journal_is_not_in_it(cli, inputs):
     assert cli(*inputs, "--journal", "journal", "--trace-out", "journal.json", "--export-log-out", "journal-log").code == 0
 
 
+@pytest.mark.slow
 def test_eight_processes_at_once_leave_one_chain(cli, inputs, patience):
     cli(*inputs)  # makes the dev key
     loop = 'for i in 1 2 3 4 5; do "$@" || exit 1; done'

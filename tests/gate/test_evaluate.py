@@ -195,6 +195,7 @@ def evaluated(document: dict, one: intent.IntentRequest) -> Decision:
     return evaluate(compile_policy(policy.read(document)), one)
 
 
+@pytest.mark.slow
 def test_evaluate_never_fails_inside():
     source = random.Random(SEED)
     for _ in range(ROUNDS):
@@ -205,6 +206,7 @@ def test_evaluate_never_fails_inside():
         assert found == evaluated(document, one)
 
 
+@pytest.mark.slow
 def test_what_is_added_never_lowers_a_verdict():
     source = random.Random(SEED)
     raised = 0

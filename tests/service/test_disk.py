@@ -74,6 +74,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("durability", ["process", "power"])
 def test_disk_full(durability, serve, small_disk):
     server = serve("--journal", small_disk / "journal", "--durability", durability)
@@ -213,6 +214,7 @@ def test_read_only_file_system(serve, small_disk, tmp_path):
     assert serve("--journal", small_disk / "journal").stop() == 0
 
 
+@pytest.mark.slow
 def test_stopping_on_a_full_disk(serve):
     """The last record cannot be written: the exit code says so, and the next start goes on."""
     server = serve("--heartbeat", "0.05", before=[sys.executable, "-c", LIMITED, "20001"], env=UNMEASURED)

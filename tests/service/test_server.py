@@ -184,6 +184,7 @@ def can_ask(server) -> bool:
 # --- reload ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["watch", "hup"])
 def test_reload_keeps_the_old_policy_when_the_new_one_is_bad(how, serve):
     server = serve(*(["--watch"] if how == "watch" else []))
@@ -230,6 +231,7 @@ def test_reload_keeps_the_old_policy_when_the_new_one_is_bad(how, serve):
     assert verify(server.journal)["ok"]
 
 
+@pytest.mark.slow
 def test_without_watch_only_a_signal_reloads(serve):
     server = serve()
     with server.client() as client:
@@ -243,6 +245,7 @@ def test_without_watch_only_a_signal_reloads(serve):
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_reload_that_the_journal_cannot_take_is_tried_again(serve, tmp_path):
     server = serve("--watch")
     with server.client() as client:
@@ -426,6 +429,7 @@ def test_a_second_signal_ends_at_once(serve):
     assert [gap["code"] for gap in verify(server.journal)["chains"][0]["gaps"]] == ["not_stopped"]
 
 
+@pytest.mark.slow
 def test_a_handler_that_hangs_does_not_hold_the_process(serve, tmp_path):
     """Another process holds the export's lock for longer than the grace."""
     import fcntl

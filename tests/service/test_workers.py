@@ -44,6 +44,7 @@ def test_each_worker_has_a_chain(serve, tmp_path):
     assert sum(chain["records"] for chain in report["chains"]) == 160 + 4
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_started_again(serve):
     server = serve("--workers", "2", "--listen", "127.0.0.1:0")
     first, second = sorted(children(server.pid))
@@ -59,6 +60,7 @@ def test_a_worker_that_dies_is_started_again(serve):
     assert sorted(gap["code"] for chain in report["chains"] for gap in chain["gaps"]) == ["killed", "unarmed"]
 
 
+@pytest.mark.slow
 def test_a_bad_policy_later_does_not_end_the_workers_that_are_well(serve):
     server = serve("--workers", "2")
     server.policy.write_text(BAD)
@@ -99,6 +101,7 @@ def test_a_group_signal_is_no_second_one(serve):
     assert {events(server.journal, chain)[-1] for chain in ("serve-1", "serve-2")} == {"stopped"}
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_all_at_once(serve):
     server = serve("--workers", "2", "--grace", "60")
     clients = [server.client() for _ in range(6)]
@@ -116,6 +119,7 @@ def test_a_second_signal_ends_all_at_once(serve):
         client.close()
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_their_parent(serve):
     server = serve("--workers", "2")
     processes = children(server.pid)

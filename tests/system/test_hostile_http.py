@@ -145,6 +145,7 @@ def is_bodiless(raw: bytes) -> bool:
     return rest == b"" or rest.startswith(b"HTTP/1.1 ")
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 def test_mutations_over_sockets():
     seed = int(os.environ.get("GAIT_FUZZ_SEED", "0")) or random.randrange(1 << 30)
