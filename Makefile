@@ -9,7 +9,8 @@ DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
 OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
 
 .PHONY: help test lint compile architecture shell types check fixtures fixtures-check \
-	coverage fuzz bench bench-serve matrix clean
+	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
+	integration-openclaw matrix clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -60,6 +61,21 @@ bench: ## measure latency and throughput
 
 bench-serve: ## measure the decision service under load (ARGS="--quick --check")
 	@$(PYTHON) scripts/bench_serve.py $(ARGS)
+
+bench-mcp: ## measure what the MCP gate adds to a call (ARGS="--quick --check")
+	@$(PYTHON) scripts/bench_mcp.py $(ARGS)
+
+conformance: ## run the official MCP suite directly and through the gate (npm; exit 77: skipped)
+	@$(PYTHON) scripts/conformance.py $(ARGS)
+
+integration-mcp: ## real MCP servers and clients through the gate (npm, PyPI; exit 77: skipped)
+	@$(PYTHON) scripts/integration_mcp.py $(ARGS)
+
+integration-hooks: ## real Claude Code and Codex CLI behind hooks (npm; exit 77: skipped)
+	@$(PYTHON) scripts/integration_hooks.py $(ARGS)
+
+integration-openclaw: ## real OpenClaw with the plugin (npm; exit 77: skipped)
+	@$(PYTHON) scripts/integration_openclaw.py $(ARGS)
 
 matrix: ## run the tests with every Python 3.9 to 3.13 found, in .venvs/
 	@$(PYTHON) scripts/matrix.py $(ARGS)

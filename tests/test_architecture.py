@@ -30,7 +30,10 @@ LAYERS = {
 SYSTEM = LAYERS["system"]
 
 # Modules above the line that are pure all the same: bytes in, effects out, loops around them.
-PURE_ABOVE_THE_LINE = ("mcp.messages", "mcp.interceptor", "mcp.sse", "service.api")
+PURE_ABOVE_THE_LINE = (
+    *("mcp.messages", "mcp.interceptor", "mcp.sse", "mcp.lines", "mcp.headers", "mcp.pending", "mcp.refusals", "mcp.effects"),
+    *("mcp.unwrap", "mcp.lock", "mcp.changes", "mcp.listing", "mcp.names", "service.api"),
+)
 
 # What reads or changes the world outside the arguments: clock, randomness, files, environment, processes, sockets.
 IMPURE_MODULES = frozenset(

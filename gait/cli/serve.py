@@ -7,7 +7,6 @@ import os
 import re
 
 from ..errors import InvalidInput, MissingDependency, UnsafeOperation
-from ..gate.intent import RISK_CLASSES
 from ..service.api import TRUSTABLE, Rules
 from ..service.engine import Outputs
 from ..service.loaded import load
@@ -19,7 +18,7 @@ from ..store.journal.records import is_chain
 from ..store.journal.retention import Limits as Retention
 from ..system import binding, files
 from ..system.http_request import Admission, Limits
-from . import shared
+from . import mcp_mount, mcp_tools, shared
 
 _MIN_TOKEN = 16
 _MAX_WORKERS = 64
@@ -40,8 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--tls-cert", metavar="FILE", help="the server's certificate chain (PEM)")
     option("--tls-key", metavar="FILE", help="the certificate's private key (PEM)")
     shared.key_options(parser)
-    for name, text in (("identity", "mcp-proxy"), ("workspace", "."), ("risk-class", "high")):
-        option(f"--{name}", default=text, help=f"what every call has (default {text})")
+    mcp_tools.context_options(parser)
     option("--trust-context", default="", metavar="NAMES", help="context fields that clients may set, such as identity,workspace")
     _journal_options(parser)
     option("--watch", action="store_true", help="reload the policy when its file changes (SIGHUP always does)")
@@ -50,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--workers", type=int, default=1, metavar="N", help="processes on the one socket (POSIX)")
     option("--http-verdict-status", choices=("plain", "strict"), default="plain", help="strict: 403 block, 428 approval, 409 dry run")
     _output_options(parser)
+    mcp_mount.add_options(parser)
 
 
 def _journal_options(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +59,7 @@ def _journal_options(parser: argparse.ArgumentParser) -> None:
     option("--keep-days", type=float, default=0, metavar="N", help="remove journal segments older than this (default: keep)")
     option("--keep-bytes", type=int, default=0, metavar="N", help="remove the oldest segments beyond this size (default: keep)")
     option("--keep-segments", type=int, default=0, metavar="N", help="remove the oldest segments beyond this number (default: keep)")
+    shared.capture_option(parser)
     option("--heartbeat", type=float, default=60, metavar="SECONDS", help="how often a signed head is written (default 60)")
 
 
@@ -90,13 +90,14 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise _usage("--workers", f"must be 1 to {_MAX_WORKERS}, and 1 where there is no fork; got {args.workers}")
     if not is_chain(args.chain) or len(args.chain) > 60:
         raise _usage("--chain", "must be 1 to 60 characters of a-z, 0-9 and -")
+    context = mcp_tools.context(args)
     return Settings(
         listen=args.listen,
         policy_path=args.policy,
         ring=None,  # type: ignore[arg-type]
         journal_dir=args.journal or os.path.join(keys.home(), "journal", "serve"),
         chain=args.chain,
-        rules=Rules(_context(args), _trusted(args), args.http_verdict_status == "strict"),
+        rules=Rules(context, _trusted(args), args.http_verdict_status == "strict"),
         admission=_admission(args),
         limits=Limits(body_bytes=_BODY_BYTES, connections=_at_least(1, args.max_connections, "--max-connections")),
         retention=_retention(args),
@@ -108,6 +109,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         otlp_endpoint=args.otlp_endpoint,
         access_log=args.access_log,
         tls_files=_tls_files(args),
+        mount=mcp_mount.mount_of(args, context),
     )
 
 
@@ -131,16 +133,6 @@ def _at_least(least: float, value, name: str):  # type: ignore[no-untyped-def]
     raise _usage(name, f"must be {least:g} or more, and no more than {_MAX_SECONDS:.0f}; got {value}")
 
 
-def _context(args: argparse.Namespace) -> dict[str, str]:
-    given = {name: text.strip() for name, text in shared.defaults(args).items()}
-    if given["risk_class"].lower() not in RISK_CLASSES:
-        raise _usage("--risk-class", f"must be one of {', '.join(RISK_CLASSES)}; got {args.risk_class[:40]!r}")
-    for name, text in given.items():
-        if not text:
-            raise _usage(f"--{name}", "must be text that is not empty")
-    return given
-
-
 def _retention(args: argparse.Namespace) -> Retention:
     seconds = _at_least(0, args.keep_days * 86400, "--keep-days")
     if args.keep_bytes < 0 or args.keep_segments < 0:
@@ -155,7 +147,7 @@ def _outputs(args: argparse.Namespace) -> Outputs:
         if not os.path.isabs(folder) or not os.path.isdir(folder) or os.open not in os.supports_dir_fd:
             raise _usage("--allow-client-artifact-paths", "must be the absolute path of a folder that is there, on a POSIX system")
     trace_dir = os.path.abspath(args.trace_dir) if args.trace_dir else ""
-    return Outputs(trace_dir, args.export_log_out, args.export_otel_out, tuple(args.allow_client_artifact_paths))
+    return Outputs(trace_dir, args.export_log_out, args.export_otel_out, tuple(args.allow_client_artifact_paths), capture=args.capture)
 
 
 def _trusted(args: argparse.Namespace) -> frozenset[str]:

@@ -23,14 +23,20 @@ _SHORT = 200
 
 def verb(verbs: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
     """Add one verb of a noun, with --json and an example in its help."""
-    about = summary[0].upper() + summary[1:] + "."
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=about, epilog=f"Example: {example}")
+    parser = bare_verb(verbs, name, summary, example)
     common(parser)
     return parser
 
 
+def bare_verb(verbs: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    """Add one verb that prints nothing of its own, and so has no --json."""
+    about = summary[0].upper() + summary[1:] + "."
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=about, epilog=f"Example: {example}")
+    return parser
+
+
 def common(parser: argparse.ArgumentParser) -> None:
-    """The option that every command has."""
+    """The option of every command that prints."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -44,6 +50,12 @@ def key_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-mode", choices=("dev", "prod"), default="dev", help="dev makes its own key (default)")
     parser.add_argument("--private-key", metavar="FILE", help="prod: the key ring, or one line of base64, mode 0600")
     parser.add_argument("--private-key-env", metavar="NAME", help="prod: the environment variable that holds the key")
+
+
+def capture_option(parser: argparse.ArgumentParser) -> None:
+    """--capture: what a journal's records keep of their intents."""
+    text = "what records keep of a call, to evaluate it again: targets and context (reference, default), arguments too (raw)"
+    parser.add_argument("--capture", choices=("off", "reference", "raw"), default="reference", help=text)
 
 
 def call_options(parser: argparse.ArgumentParser) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import GaitError, InvalidInput, UnsafeOperation
 from ..formats import strict_json
 from ..formats.documents import NamedTuple
 from ..formats.fields import Fields
-from ..judge import MAX_BYTES, Call
+from ..judge import CLIENT_FIELDS, MAX_BYTES, Call
 from ..system.http_request import Request
 from ..system.http_response import Response, of_error
 from .engine import Engine
 from .metrics import Gauges
 
 SERVICE = "gait.mcp.serve"
-# What a client may always say of its context; identity, workspace and risk_class decide, so the operator must name them.
-CLIENT_FIELDS = frozenset(("session_id", "request_id"))
 TRUSTABLE = frozenset(("identity", "workspace", "risk_class", "auth_context", "credential_scopes", "environment_fingerprint"))
 STRICT_STATUSES = {"allow": 200, "block": 403, "require_approval": 428, "dry_run": 409}
 # Each line of a stream leaves a record: a body of line ends must not fill the disk.
@@ -127,7 +124,7 @@ class Api:
 
     def _evaluate_sse(self, request: Request) -> Response:
         _expect(request, _JSON)
-        data = f"event: decision\ndata: {json.dumps(self._decide(request.body))}\n\n"
+        data = f"event: decision\ndata: {strict_json.dumps(self._decide(request.body))}\n\n"
         return Response(200, data.encode("ascii"), "text/event-stream", _NO_STORE)
 
     def _evaluate_stream(self, request: Request) -> Response:
@@ -146,7 +143,7 @@ class Api:
             except GaitError as error:
                 self._engine.metrics.failed(error.error_code)
                 value = {**error.to_value(), "exit_code": error.exit_code}
-            yield json.dumps(value).encode("ascii") + b"\n"
+            yield strict_json.dumps(value).encode("ascii") + b"\n"
 
     def _decide(self, data: bytes) -> dict[str, object]:
         """The answer about one request; input that gets no decision is recorded."""
@@ -172,7 +169,7 @@ class Api:
         return Asked(call, trace_path, self._warnings([*context, *_claimed(value)]))
 
     def _warnings(self, given: list[str]) -> tuple[str, ...]:
-        ignored = sorted({name for name in given if name not in self._trusted})
+        ignored = sorted(set(given) - self._trusted)
         if not ignored:
             return ()
         shown = ", ".join(name[:40] for name in ignored[:_NAMED]) + (", …" if len(ignored) > _NAMED else "")
@@ -201,7 +198,9 @@ def _trace_path(fields: Fields) -> str:
 
 def _expect(request: Request, *types: str) -> str:
     """The request's media type.  InvalidInput, 415: none of these."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = request.headers.get("content-type", "")
+    if given not in types:
+        given = given.partition(";")[0].strip().lower()
     if given in types:
         return given
     error = InvalidInput(f"expected Content-Type {' or '.join(types)}", hint="set the header", code="unsupported_media_type")
@@ -210,4 +209,4 @@ def _expect(request: Request, *types: str) -> str:
 
 
 def _json(value: object, status: int = 200) -> Response:
-    return Response(status, json.dumps(value).encode("ascii") + b"\n", headers=_NO_STORE)
+    return Response(status, strict_json.dumps(value).encode("ascii") + b"\n", headers=_NO_STORE)

@@ -25,13 +25,17 @@ Record = dict[str, object]
 
 
 class Outputs(NamedTuple):
-    """Where records go beside the journal; empty is nowhere.  `client_dirs`: where a client may ask for its trace."""
+    """Where records go beside the journal; empty is nowhere.  `client_dirs`: where a client may ask for its trace.
+
+    `capture` (trace.CAPTURES): what a record keeps of its intent.
+    """
 
     trace_dir: str = ""
     siem_path: str = ""
     otel_path: str = ""
     client_dirs: tuple[str, ...] = ()
     send_otlp: Callable[[str], None] | None = None
+    capture: str = "reference"
 
 
 class Engine:
@@ -55,7 +59,7 @@ class Engine:
         started = perf_counter()
         asked = artifacts.reserve(self._outputs.client_dirs, trace_path) if trace_path else None
         try:
-            judged = judge(self.loaded.compiled, call, self.ledger.append)
+            judged = judge(self.loaded.compiled, call._replace(capture=self._outputs.capture), self.ledger.append)
             path = self._put_out(judged.record)
             if asked:
                 path = asked.write(traces.dumps(judged.record))

@@ -11,8 +11,11 @@ import sys
 from collections.abc import Callable
 
 from ..errors import GaitError
+from ..formats.documents import TYPE_CHECKING
 from ..system import clock, files
-from ..system.connection import Access
+
+if TYPE_CHECKING:
+    from ..system.connection import Access
 
 
 def say(event: str, **details: object) -> None:

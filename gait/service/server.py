@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from types import FrameType
 
@@ -20,7 +21,8 @@ from ..signing.keys import Keyring
 from ..store.journal.append import Journal
 from ..store.journal.retention import Limits as Retention
 from ..system import binding
-from ..system.http_request import Admission, Limits
+from ..system.http_request import Admission, Limits, Request
+from ..system.http_response import Response
 from ..system.listener import Listener
 from .api import Api, Rules, State
 from .engine import Engine, Outputs
@@ -36,8 +38,16 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 1.0
 
 
+class Mount(NamedTuple):
+    """Another surface of the same server, such as the MCP gateway: it answers every request whose path it claims."""
+
+    claims: Callable[[str], bool]
+    handle: Callable[[Request], Response]
+    close: Callable[[], None]
+
+
 class Settings(NamedTuple):
-    """Everything the operator chose."""
+    """Everything the operator chose.  `mount(engine, is_stopping)` makes what is served beside the decision API."""
 
     listen: str
     policy_path: str
@@ -56,6 +66,7 @@ class Settings(NamedTuple):
     otlp_endpoint: str = ""
     access_log: str = ""
     tls_files: tuple[str, str] | None = None
+    mount: Callable[[Engine, Callable[[], bool]], Mount] | None = None
 
 
 class Parts(NamedTuple):
@@ -83,8 +94,13 @@ def serve(settings: Settings, sock: socket.socket | None = None) -> int:
         with _journal(settings) as journal:
             outputs = settings.outputs._replace(send_otlp=otlp.send if otlp else None)
             engine = Engine(settings.policy_path, loaded, Ledger(journal), outputs)
-            listener = _listener(settings, engine, bound.socket, otlp, tls)
-            _Running(settings, Parts(engine, listener, tls), is_worker=sock is not None).run()
+            mount = settings.mount(engine, lambda: listener.is_stopping) if settings.mount else None
+            listener = _listener(settings, engine, bound.socket, otlp, tls, mount)
+            try:
+                _Running(settings, Parts(engine, listener, tls), is_worker=sock is not None).run()
+            finally:
+                if mount:
+                    mount.close()  # while the journal still takes its last records
     finally:
         binding.release(bound)
         if otlp:
@@ -111,7 +127,9 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return tls_context(*settings.tls_files)
 
 
-def _listener(settings: Settings, engine: Engine, sock: socket.socket, otlp: OtlpSender | None, tls: ssl.SSLContext | None) -> Listener:
+def _listener(
+    settings: Settings, engine: Engine, sock: socket.socket, otlp: OtlpSender | None, tls: ssl.SSLContext | None, mount: Mount | None
+) -> Listener:
     def refused(error: GaitError, peer: str) -> None:
         engine.metrics.failed(error.error_code)
         if error.http_status == 500:
@@ -122,9 +140,10 @@ def _listener(settings: Settings, engine: Engine, sock: socket.socket, otlp: Otl
         is_stopping=lambda: listener.is_stopping,
         otlp_dropped=lambda: otlp.dropped if otlp else 0,
     )
+    api = Api(engine, settings.rules, state).handle
     listener = Listener(
         sock,
-        Api(engine, settings.rules, state).handle,
+        (lambda request: mount.handle(request) if mount.claims(request.path) else api(request)) if mount else api,
         on_refusal=refused,
         access_log=access_log(settings.access_log),
         admission=settings.admission,

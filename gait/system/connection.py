@@ -101,9 +101,10 @@ class Connection:
 
     def _receive_head(self) -> Head | None:
         """None: the client has no further request, or does not come up with one."""
-        head = self._reader.head()
-        if head is not None:  # it came together with the request before
-            return head
+        if self._reader.has_begun:
+            head = self._reader.head()
+            if head is not None:  # it came together with the request before
+                return head
         if not self._reader.has_begun:
             data = self._wait()
             if not data:

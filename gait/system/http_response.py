@@ -62,8 +62,8 @@ def dumps(response: Response, method: str, connection: str) -> bytes:
 
 def dump_head(response: Response, framing: str, connection: str) -> bytes:
     """The head alone.  `framing` and `connection` are whole header lines, or empty."""
-    fields = "".join([_field(name, value) for name, value in response.headers]) if response.headers else ""
-    return f"{_first_lines(response.status, response.content_type)}{framing}{connection}{fields}\r\n".encode("latin-1")
+    first_lines, fields = _first_lines(response.status, response.content_type), _fields(response.headers)
+    return f"{first_lines}{framing}{connection}{fields}\r\n".encode("latin-1")
 
 
 def dump_chunk(part: bytes) -> bytes:
@@ -78,6 +78,11 @@ def _first_lines(status: int, content_type: str) -> str:
     reason = HTTPStatus(status).phrase if status in _STATUSES else ""
     kind = _field("Content-Type", content_type, ()) if content_type else ""
     return f"HTTP/1.1 {status} {reason}\r\n{kind}"
+
+
+@lru_cache(maxsize=256)  # few in all: nothing of a request is in them
+def _fields(headers: tuple[tuple[str, str], ...]) -> str:
+    return "".join([_field(name, value) for name, value in headers])
 
 
 def _field(name: str, value: str, refused: frozenset[str] | tuple[()] = _OWN) -> str:

@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.service.running import ALLOWED, POLICY, events, gait, verify, wait_for
 
 BAD = "rules: [{name: x, efect: allow}]\n"

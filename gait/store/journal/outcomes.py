@@ -42,7 +42,8 @@ class Forwarded(NamedTuple):
         if not self.calls and not self.orphans_total:
             return []
         counts = ", ".join(f"{count} {status}" for status, count in self.statuses.items() if count)
-        lines = [f"  {self.calls} calls sent to an upstream; outcomes: {counts or 'none'}"]
+        calls = f"{self.calls} call{'' if self.calls == 1 else 's'}"
+        lines = [f"  {calls} sent to an upstream; outcomes: {counts or 'none'}"]
         lines += _listed(self.open, self.open_total, "sent, and no outcome is recorded: under way, or the process was killed")
         return lines + _listed(self.orphans, self.orphans_total, "an outcome of a call that is not here")
 

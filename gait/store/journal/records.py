@@ -7,9 +7,9 @@ A record is a trace (`gait.gate.trace`) or an event (`gait.journal.event`), with
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from ...errors import GaitError, InvalidInput, VerificationFailed
+from ...formats.documents import NamedTuple
 from ...formats.fields import Fields, refuse
 from ...formats.timestamps import loads as read_time
 from ...gate import trace

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from ...errors import GaitError
 from ...formats import timestamps
+from ...formats.documents import NamedTuple
 from ...signing.keys import Keyring
 from . import folder as names
 from .records import Head

@@ -13,15 +13,17 @@ import json
 import re
 from binascii import b2a_base64
 from hmac import compare_digest
-from typing import NamedTuple
 
 from ...errors import GaitError, InvalidInput, VerificationFailed
 from ...formats import jcs, strict_json
+from ...formats.documents import NamedTuple
 from ...signing import envelope
 from ...signing.keys import Key, Keyring, require_purpose
 from . import records
 from .records import Tail
 
+_ADDED = frozenset((*records.LINKS, "signature"))
+_NO_SIGNATURE = b',"signature":null'
 _MIDDLE = b'","signed_digest":"'
 _BLOCK = 64  # of SHA-256, in bytes
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # every digit to 0: finding 16 of them is fast then
@@ -77,9 +79,10 @@ def seal(record: dict[str, object], chain: str, tail: Tail, signer: Signer) -> S
     InvalidInput: it is of no kind that a journal holds, is signed or linked already, or is over the size of a line.
     """
     purpose = _purpose(record)
-    if "signature" in record or any(name in record for name in records.LINKS):
+    if not _ADDED.isdisjoint(record):
         raise InvalidInput("expected a record without a signature and links, got one that has them", code="already_signed")
-    linked: dict[str, object] = {**record, "chain": chain, "prev_digest": tail.digest, "sequence": tail.sequence + 1}
+    links = {"chain": chain, "prev_digest": tail.digest, "sequence": tail.sequence + 1}
+    linked: dict[str, object] = {**record, **links, "signature": None}
     before, after = _halves(linked)
     member = signer.member(purpose, before + after)
     line = before + member + after
@@ -100,7 +103,10 @@ def _purpose(record: dict[str, object]) -> str:
 
 
 def _halves(linked: dict[str, object]) -> tuple[bytes, bytes]:
-    """The canonical bytes, cut where the `signature` member sorts."""
+    """The canonical bytes without the `signature` member, which is null, cut where it sorts."""
+    before, _, rest = jcs.dumps(linked).partition(_NO_SIGNATURE)
+    if _NO_SIGNATURE not in rest:  # what looks like it inside a text has its quotes escaped, so this is the one at the top
+        return before, rest
     before = jcs.dumps({name: value for name, value in linked.items() if name < "signature"})[:-1]
     after = {name: value for name, value in linked.items() if name > "signature"}
     return before, b"," + jcs.dumps(after)[1:] if after else b"}"

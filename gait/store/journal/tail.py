@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import NamedTuple
 
 from ...errors import VerificationFailed
+from ...formats.documents import NamedTuple
 from ...signing.keys import Keyring
 from . import folder as names
 from . import records

@@ -186,7 +186,7 @@ class Writer:
 
     def _check_in_place(self, size: int) -> None:
         """The answer must not rest on a file that nobody will find: it was removed or replaced, or another process wrote."""
-        status = os.stat(self._path(), follow_symlinks=False)
+        status = os.lstat(self._path())
         if (status.st_dev, status.st_ino) != self._identity:
             raise self._changed("expected the segment that is open, got another file in its place")
         if status.st_size != size:
