@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
+from . import adapters
 from .errors import InvalidInput
 from .formats import strict_json
 from .formats.documents import NamedTuple
@@ -24,6 +25,8 @@ from .system import clock
 
 MAX_BYTES = 16 * 1024 * 1024
 DEFAULTS = {"identity": "mcp-proxy", "workspace": ".", "risk_class": "high"}
+# What a client may always say of its context; identity, workspace and risk_class decide, so the operator must name them.
+CLIENT_FIELDS = frozenset(("session_id", "request_id"))
 
 
 Record = dict[str, object]
@@ -36,6 +39,7 @@ class Call(NamedTuple):
     `defaults` is the context that the call does not give itself; `trusted` names the fields that it may give, None all.
     `upstream` names the server that Gait itself will send an allowed call to; its record is completed by an outcome.
     `barred` is the reason for which the call is blocked whatever the policy says.
+    `capture` (trace.CAPTURES) is what the record keeps of the intent.
     """
 
     raw: bytes
@@ -47,6 +51,7 @@ class Call(NamedTuple):
     trusted: frozenset[str] | None = None
     upstream: str = ""
     barred: str = ""
+    capture: str = "off"
 
 
 class Judged(NamedTuple):
@@ -87,8 +92,6 @@ def document(call: Call) -> object:
     """The IntentRequest document of a call, not yet normalised.  InvalidInput: not the adapter's shape."""
     if not call.adapter:
         return call.value
-    from . import adapters
-
     try:
         return adapters.to_document(call.adapter, call.value, call.defaults, call.trusted)
     except InvalidInput as error:
@@ -117,6 +120,9 @@ def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
     decision = barred(compiled, intent, call.barred) if call.barred else evaluate(compiled, intent)
     latency_ms = 0.0 if clock.is_fixed() else round((perf_counter() - started) * 1000, 3)
     record = trace.build(decision, intent, created_at, latency_ms, call.run_id, call.upstream)
+    kept = trace.captured(intent, call.capture) if call.capture != "off" else None
+    if kept:
+        record["intent"] = kept
     return Judged(decision, sign(record), intent)
 
 

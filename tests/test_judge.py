@@ -9,6 +9,7 @@ import pytest
 
 from gait.errors import InvalidInput, ParseError, VerificationFailed
 from gait.gate import matching, policy
+from gait.gate.trace import CAPTURES
 from gait.judge import DEFAULTS, MAX_BYTES, Call, document, judge, read, signer
 from gait.signing import envelope
 from gait.signing.keys import Keyring, make
@@ -67,6 +68,24 @@ def test_the_record_names_the_upstream_that_gait_calls():
     assert judge(ALLOW, call(INTENT)._replace(upstream="files"), signer(KEY)).record["upstream"] == "files"
     blocked = read(b'{"name": "x", "context": {"risk_class": "low", "identity": ""}}', "", "mcp")._replace(upstream="files")
     assert judge(FAIL_CLOSED, blocked, signer(KEY)).record["upstream"] == "files"
+
+
+def test_what_a_record_keeps_of_its_intent():
+    auth = {**INTENT["context"], "auth_context": {"token": "secret"}}
+    asked = {**INTENT, "targets": [{"kind": "path", "value": "/a", "operation": "read"}], "context": auth}
+    kept = {capture: judge(ALLOW, call(asked)._replace(capture=capture), signer(KEY)).record for capture in CAPTURES}
+    assert "intent" not in kept["off"]
+    assert "args" not in kept["reference"]["intent"] and "auth_context" not in kept["reference"]["intent"]["context"]
+    assert kept["raw"]["intent"]["args"] == {"path": "/a"}
+    again = {**kept["raw"]["intent"], "tool_name": "Read"}
+    assert judge(ALLOW, call(again), signer(KEY)).decision == judge(ALLOW, call(asked), signer(KEY)).decision
+
+
+@pytest.mark.parametrize("capture", ["reference", "raw"])
+def test_an_intent_that_no_record_could_hold_is_not_kept(capture):
+    targets = [{"kind": "path", "value": f"/{index}" + "a" * 4000, "operation": "read"} for index in range(100)]
+    record = judge(ALLOW, call({**INTENT, "targets": targets})._replace(capture=capture), signer(KEY)).record
+    assert record["verdict"] == "allow" and "intent" not in record
 
 
 def test_the_answer():

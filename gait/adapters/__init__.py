@@ -52,9 +52,7 @@ def to_document(
     Targets that the call gives are joined by inferred ones; endpoint classes and domains that it claims are dropped.
     InvalidInput: an unknown adapter; a call of another shape, with the expected one; arguments past the limits in targets.py.
     """
-    from .call import make_document
-
-    return make_document(read(adapter, call), defaults, trusted)
+    return read(adapter, call).document(defaults, trusted)
 
 
 def read(adapter: str, call: object) -> ToolCall:

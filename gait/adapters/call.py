@@ -27,6 +27,10 @@ class ToolCall(NamedTuple):
     skill_provenance: object = None
     context: Mapping[str, object] = _NOTHING
 
+    def document(self, defaults: Mapping[str, object], trusted: frozenset[str] | None) -> dict[str, object]:
+        """What `make_document` makes of it."""
+        return make_document(self, defaults, trusted)
+
 
 def make_document(call: ToolCall, defaults: Mapping[str, object], trusted: frozenset[str] | None) -> dict[str, object]:
     """The IntentRequest document of a call, with given and inferred targets.  InvalidInput: what infer refuses."""
@@ -70,9 +74,9 @@ def constant(fields: Fields, name: str, expected: str) -> None:
 
 def absent(fields: Fields, *names: str) -> None:
     """Refuse fields that would say the same thing a second time."""
-    for name in names:
-        if fields.has(name):
-            raise refuse(fields.at(name), "left out: it would give the call a second time", fields.raw(name))
+    name = fields.first(*names)
+    if name:
+        raise refuse(fields.at(name), "left out: it would give the call a second time", fields.raw(name))
 
 
 def the_one(fields: Fields, name: str) -> Fields:
@@ -89,6 +93,8 @@ def context_of(fields: Fields, **named: str) -> dict[str, object]:
     own = fields.raw("context")
     if own is not None and type(own) is not dict:
         raise refuse(fields.at("context"), "an object", own)
+    if not named:
+        return own or {}
     told = {name: fields.text(field) for name, field in named.items()}
     return {**{name: text for name, text in told.items() if text}, **(own or {})}
 
@@ -100,7 +106,12 @@ def _portable(value: object, path: tuple[str | int, ...]) -> object:
     if len(path) > MAX_DEPTH:
         raise refuse(path[:3], f"nested at most {MAX_DEPTH} deep", value)
     if type(value) is dict:
-        return {_key(key, path): item if type(item) is str else _portable(item, (*path, key)) for key, item in value.items()}
+        copy = {}
+        for key, item in value.items():
+            if type(key) is not str or "$int" in key:
+                _check_key(key, path)
+            copy[key] = item if type(item) is str else _portable(item, (*path, key))
+        return copy
     if type(value) is list:
         return [_portable(item, (*path, index)) for index, item in enumerate(value)]
     if type(value) is int:
@@ -110,12 +121,11 @@ def _portable(value: object, path: tuple[str | int, ...]) -> object:
     raise refuse(path, "a JSON value", value)
 
 
-def _key(key: object, path: tuple[str | int, ...]) -> str:
+def _check_key(key: object, path: tuple[str | int, ...]) -> None:
     if type(key) is not str:
         raise refuse(path, "an object whose keys are text", key)
     if trim(key) == "$int":
         raise refuse((*path, key), "under a key other than $int, which stands for a large integer", key)
-    return key
 
 
 def _decimal(value: object, path: tuple[str | int, ...]) -> str:

@@ -8,10 +8,10 @@ from .call import ToolCall, absent, constant, context_of, object_arguments
 SHAPE = '{"hook_event_name": "PreToolUse", "tool_name", "tool_input": {…}, "cwd"?, "session_id"?, "tool_use_id"?}'
 
 
-def read(call: object) -> ToolCall:
-    """The call of one event.  cwd, session_id and tool_use_id become workspace, session_id and request_id."""
+def read(call: object, event: str = "PreToolUse") -> ToolCall:
+    """The call of one event of this name.  cwd, session_id and tool_use_id become workspace, session_id and request_id."""
     fields = Fields(call)
-    constant(fields, "hook_event_name", "PreToolUse")
+    constant(fields, "hook_event_name", event)
     absent(fields, "name", "tool", "toolName", "arguments", "args", "input")
     if not fields.has("tool_input"):
         raise refuse(fields.at("tool_input"), "an object", None)

@@ -6,6 +6,7 @@ Invariant: every text and key of the arguments is looked at once, at any depth; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 from ..errors import InvalidInput
 from ..formats.documents import TYPE_CHECKING, NamedTuple
@@ -26,6 +27,8 @@ class Field(NamedTuple):
     kind: str
 
 
+_ROOT = Field("", "")
+
 Pending = list[tuple[object, Field, int]]
 if TYPE_CHECKING:
     Nested = dict[str, object] | list[object] | tuple[tuple[str, object], ...]
@@ -44,21 +47,19 @@ def infer(tool_name: str, arguments: Arguments) -> list[dict[str, object]]:
 class _Walk:
     """One pass over the arguments of one call."""
 
-    __slots__ = ("found", "tool_name", "names", "operation", "ui_class")
+    __slots__ = ("found", "tool_name", "operation", "ui_class")
 
     def __init__(self, tool_name: str, arguments: Arguments) -> None:
         tool = targets.tool_of(tool_name)
         self.found = Inferred()
         self.tool_name = tool_name
-        self.names = tool.names
         self.operation = _operation(tool, arguments)
         action = arguments.get(tool.action or "action")
-        words = targets.tokens(tool_name) + (targets.tokens(action) if isinstance(action, str) else [])
-        self.ui_class = targets.ui_class(words)
+        self.ui_class = targets.ui_class(tool_name) or (targets.ui_class(action) if isinstance(action, str) else "")
 
     def run(self, arguments: Arguments) -> None:
         """Look at everything, without recursion."""
-        pending: Pending = [(arguments, Field("", ""), 0)]
+        pending: Pending = [(arguments, _ROOT, 0)]
         while pending:
             value, field, depth = pending.pop()
             if isinstance(value, str):
@@ -80,9 +81,11 @@ class _Walk:
         if isinstance(value, list):
             return self._list(value, field, depth)
         pairs = value.items() if isinstance(value, dict) else value
-        fields = [(item, self._field(key, field), depth) for key, item in pairs]
+        place = field.kind, self.tool_name, self.ui_class != ""
+        fields = [(item, _field(key, *place), depth) for key, item in pairs]
         for _, below, _ in fields:
-            self._key(below.name, field)
+            if not below.name.isidentifier():
+                self._key(below.name, field)
         if len(fields) < 2:
             return fields
         self._program(fields)
@@ -95,36 +98,27 @@ class _Walk:
         self._argv([], items, field.kind)
         return [(item, field, depth) for item in items if not isinstance(item, str)]
 
-    def _field(self, name: str, parent: Field) -> Field:
-        kind = self.names.get(name.lower()) or targets.kind_of_name(name)
-        if not kind and name in targets.SINGLE_INPUTS:
-            kind = targets.kind_of_single(self.tool_name)
-        if not kind and parent.kind in _INHERITED:
-            kind = parent.kind
-        if not self.ui_class and kind == "selector":
-            kind = ""
-        return Field(name, kind)
-
     def _key(self, name: str, parent: Field) -> None:
         """Keys are the caller's as well: `{"files": {"/etc/passwd": "…"}}`."""
-        if name.isidentifier():
-            return
         pairs = values.of_path(name) if parent.kind == "path" and name else values.of_shape(name)
         self._add(pairs, parent)
 
     def _owned(self, fields: Pending) -> Pending:
         """`{owner: "o", repo: "r"}` is o/r."""
-        owner = next((item for item, field, _ in fields if field.name in targets.OWNERS and isinstance(item, str)), "")
-        if not owner:
+        owners = [item for item, field, _ in fields if field.name in targets.OWNERS and isinstance(item, str)]
+        if not owners or not owners[0]:
             return fields
+        owner = owners[0]
         return [(f"{owner}/{item}" if _is_bare_repo(item, field) else item, field, depth) for item, field, depth in fields]
 
     def _program(self, fields: Pending) -> None:
         """`{command: "curl", args: ["evil.sh"]}` is one command."""
-        command = next((item for item, field, _ in fields if field.kind == "command" and isinstance(item, str)), "")
+        commands = [item for item, field, _ in fields if field.kind == "command" and isinstance(item, str)]
+        if not commands or not commands[0]:
+            return
         for item, field, _ in fields:
-            if command and field.kind == "argv" and isinstance(item, list):
-                self._argv([command], item, "command")
+            if field.kind == "argv" and isinstance(item, list):
+                self._argv([commands[0]], item, "command")
 
     def _argv(self, program: list[str], items: list[object], kind: str) -> None:
         words = program + [item for item in items if isinstance(item, str)]
@@ -238,6 +232,23 @@ _READERS: Mapping[str, Callable[[_Walk, str, Field], None]] = {
 _OPAQUE = frozenset(("text", "command", "code", "selector"))
 
 
+def _field(name: str, parent_kind: str, tool_name: str, in_page: bool) -> Field:
+    """An argument's place: by its name for that tool, else by the name above it."""
+    return (_short_field if len(name) + len(tool_name) <= 128 else _any_field)(name, parent_kind, tool_name, in_page)
+
+
+def _any_field(name: str, parent_kind: str, tool_name: str, in_page: bool) -> Field:
+    kind = targets.tool_of(tool_name).names.get(name.lower()) or targets.kind_of_name(name)
+    if not kind and name in targets.SINGLE_INPUTS:
+        kind = targets.kind_of_single(tool_name)
+    if not kind and parent_kind in _INHERITED:
+        kind = parent_kind
+    return Field(name, "" if kind == "selector" and not in_page else kind)
+
+
+_short_field = lru_cache(maxsize=2048)(_any_field)  # names repeat; long ones, which a caller could fill the memory with, are not kept
+
+
 def _operation(tool: targets.Tool, arguments: Arguments) -> str:
     """The tool's operation, or the more dangerous one that an action argument names."""
     if tool.action:
@@ -245,7 +256,7 @@ def _operation(tool: targets.Tool, arguments: Arguments) -> str:
         return (targets.tool_of(action).operation if isinstance(action, str) else "") or tool.operation
     operation = tool.operation
     for name in targets.ACTIONS:
-        action = arguments.get(name)
+        action = arguments[name] if name in arguments else None
         if isinstance(action, str) and len(action) < 64:
             operation = targets.more_dangerous(operation, targets.operation_of(targets.tokens(action)))
     return operation

@@ -14,7 +14,7 @@ SHAPE = (
 def read(call: object) -> ToolCall:
     """The call in either form."""
     fields = Fields(call)
-    if fields.has("jsonrpc") or fields.has("method") or fields.has("params"):
+    if fields.first("jsonrpc", "method", "params"):
         return _request(fields)
     absent(fields, "tool", "tool_name", "toolName")
     return ToolCall(

@@ -21,7 +21,7 @@ def read(call: object) -> ToolCall:
             constant(fields, "role", "assistant")
         absent(fields, "function_call", "function", "name", "arguments")
         return _chat_call(the_one(fields, "tool_calls"))
-    if fields.has("function") or fields.has("custom"):
+    if fields.first("function", "custom"):
         return _chat_call(fields)
     return _response_item(fields)
 

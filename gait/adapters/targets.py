@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
 
 from ..formats.documents import TYPE_CHECKING, NamedTuple
 
@@ -89,7 +88,7 @@ NAME_TOKENS = _words(
 )
 
 SOURCES = frozenset("source sources src from old origin".split())
-OWNERS = ("owner", "org", "organization", "namespace", "workspace_slug")
+OWNERS = frozenset(("owner", "org", "organization", "namespace", "workspace_slug"))
 # Where a framework passes one bare text, the tool's name says what it is.
 SINGLE_INPUTS = ("input", "__arg1")
 _SINGLE_KINDS = _words(
@@ -226,10 +225,26 @@ _SEGMENT = re.compile(r"__|[/.:]")
 _PREFIXES = "read write delete remove update create search fetch execute append rename truncate unlink".split()
 
 
+class _Kept(dict):  # type: ignore[type-arg]
+    """Answers by name; one that is here costs no call.  A caller's own names cannot fill the memory."""
+
+    __slots__ = ("read",)
+
+    def __init__(self, read: Callable[[str], object]) -> None:
+        self.read = read
+
+    def __missing__(self, name: str) -> object:
+        answer = self.read(name)
+        if len(name) <= 64:
+            if len(self) >= 1024:
+                self.clear()
+            self[name] = answer
+        return answer
+
+
 def _remembered(read: Callable[[str], _Answer]) -> Callable[[str], _Answer]:
-    """The answers for names of ordinary length are kept: there are few of them, and a caller's own cannot fill the memory."""
-    kept = lru_cache(maxsize=1024)(read)
-    return wraps(read)(lambda name: kept(name) if len(name) <= 64 else read(name))
+    """The same function with a memory."""
+    return _Kept(read).__getitem__
 
 
 def tokens(name: str) -> list[str]:
@@ -257,9 +272,10 @@ def kind_of_single(tool_name: str) -> str:
     return next((_SINGLE_KINDS[word] for word in tokens(tool_name) if word in _SINGLE_KINDS), "")
 
 
-def ui_class(words: list[str]) -> str:
-    """The endpoint class of what these words do to a page; empty when nothing."""
-    return next((UI_CLASSES[word] for word in words if word in UI_CLASSES), "")
+@_remembered
+def ui_class(name: str) -> str:
+    """The endpoint class of what the words of a name do to a page; empty when nothing."""
+    return next((UI_CLASSES[word] for word in tokens(name) if word in UI_CLASSES), "")
 
 
 @_remembered

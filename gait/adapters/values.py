@@ -34,6 +34,7 @@ _IPV6 = re.compile(r"\[[0-9A-Fa-f:.%]+\](?::\d+)?(?:[/?#]\S*)?|[0-9A-Fa-f]{0,4}:
 _HOST = re.compile(r"(?:[\w.+-]+@)?([^\W_](?:[\w-]|\.(?=[\w-]))*)\.?(?::\d{1,5})?(?:[/?#]\S*)?")
 _SCP = re.compile(r"[\w.+-]{1,64}@([\w.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):")
 MAX_HOST = 1024
+_HOST_SIGN = re.compile(r"[.:]|localhost", re.IGNORECASE)  # every host has one: it saves most words the other expressions
 # Last labels that make a dotted word a host where nothing else says so; `py`, `md`, `sh`, `rs` are files far more often.
 _TOP_LEVELS = frozenset(
     """com net org io dev app ai co internal local localhost localdomain lan corp cloud example test info biz xyz me ru cn de uk
@@ -112,7 +113,7 @@ def has_dotfile(text: str) -> bool:
 
 def is_host(text: str) -> bool:
     """True for texts that are a host by their shape alone: an address, localhost, a name below a well-known suffix."""
-    if len(text) > MAX_HOST:
+    if len(text) > MAX_HOST or not _HOST_SIGN.search(text):
         return False
     if _IPV4.fullmatch(text) or _is_ipv6(text):
         return True
@@ -157,8 +158,8 @@ def of_shape(text: str) -> Iterator[Pair]:
             yield from urls(compact(text))
         if _SPECIAL.match(text) and not _SCHEME.match(text):
             yield "url", text
-    if paths.is_file_url(text) or _SCHEME.match(text):
-        return
+        if paths.is_file_url(text) or _SCHEME.match(text):
+            return
     if is_path(text) and short_path(text):
         yield "path", short_path(text)
         if text[:2] == "//" and text[2:3] not in ("", "/"):
@@ -192,7 +193,7 @@ def addresses(text: str) -> Iterator[Pair]:
 
 def of_path(text: str) -> Iterator[Pair]:
     """What an argument that is a path names: itself, and the rooted parts of a list such as `/a:/b` or `/a, /b`."""
-    if _SCHEME.match(text.lstrip(_EDGES)) or paths.is_file_url(text):
+    if ":" in text and (_SCHEME.match(text.lstrip(_EDGES)) or paths.is_file_url(text)):
         yield from of_shape(text)
         return
     yield "path", text

@@ -32,6 +32,7 @@ def decision_options(parser: argparse.ArgumentParser) -> None:
     """The options of a decision's key, trace and exports."""
     shared.key_options(parser)
     parser.add_argument("--journal", metavar="DIR", help="append the record to the chain `oneshot` of this journal, before anything else")
+    shared.capture_option(parser)
     parser.add_argument("--trace-out", metavar="FILE", help="write the trace here (default: a new file under $GAIT_HOME/traces)")
     parser.add_argument("--export-log-out", metavar="FILE", help="append one SIEM line (JSONL)")
     parser.add_argument("--export-otel-out", metavar="FILE", help="append one OTLP/JSON log record")
@@ -53,7 +54,7 @@ def decide(args: argparse.Namespace, call: Call) -> int:
         return _sign(args.journal, record, ring)
 
     compiled = shared.read_policy(args.policy)
-    judged = judge(compiled, call, sign)
+    judged = judge(compiled, call if args.journal is None else call._replace(capture=args.capture), sign)
     trace_path = _write(args, judged)
     value = _value(args, judged, trace_path, warnings)
     tried = _tried(compiled, judged) if args.explain else []

@@ -60,6 +60,14 @@ class Fields:
         self._asked.add(name)
         return self._value.get(name) is not None
 
+    def first(self, *names: str) -> str:
+        """The first of these keys that is there with a value other than null; empty when none is."""
+        self._asked.update(names)
+        for name in names:
+            if self._value.get(name) is not None:
+                return name
+        return ""
+
     def given(self, name: str) -> bool:
         """True when the key is there, also with null."""
         self._asked.add(name)
@@ -89,11 +97,11 @@ class Fields:
     def word(self, name: str, words: tuple[str, ...], default: str = "") -> str:
         """One lower-cased word of a fixed vocabulary; empty text counts as absent."""
         value = lower(self.text(name))
-        if not value:
-            return default
-        if value not in words:
+        if value in words:
+            return value
+        if value:
             raise unknown_word(self.at(name), words, value)
-        return value
+        return default
 
     def integer(self, name: str, default: int = 0, minimum: int | None = None) -> int:
         """A whole number."""
@@ -140,6 +148,8 @@ class Fields:
 
     def texts(self, name: str, *, lowered: bool = False) -> tuple[str, ...]:
         """A set of trimmed texts: empty ones dropped, unique, sorted by code point."""
+        if not self.has(name):
+            return ()
         found = set()
         for index, item in enumerate(self.items(name)):
             if type(item) is not str:
@@ -158,6 +168,8 @@ class Fields:
 
     def unknown(self) -> list[str]:
         """Keys that no getter has asked for."""
+        if self._asked.issuperset(self._value):
+            return []
         return [key for key in self._value if key not in self._asked]
 
     def done(self) -> None:

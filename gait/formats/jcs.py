@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 
 from ..errors import InvalidInput
+from .strict_json import encoder
 
 MAX_INTEGER = 2**53 - 1
 
 _encode_text = json.encoder.encode_basestring
 # sort_keys sorts by code point; below U+D800 that is the UTF-16 order of RFC 8785 section 3.2.3.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False)
+_encode_fast = encoder(_ENCODER)
 
 
 def dumps(value: object) -> bytes:
@@ -37,18 +38,6 @@ def dumps(value: object) -> bytes:
 def digest(value: object) -> str:
     """Lowercase hex SHA-256 of the canonical bytes."""
     return hashlib.sha256(dumps(value)).hexdigest()
-
-
-def _fast_encoder() -> Callable[[object], str]:
-    """_ENCODER.encode, without making the C encoder anew for each value."""
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return _ENCODER.encode
-    encode = make(None, _ENCODER.default, _encode_text, None, ":", ",", True, False, False)
-    return lambda value: "".join(encode(value, 0))
-
-
-_encode_fast = _fast_encoder()
 
 
 def _fast_path_is_canonical(value: object) -> bool:

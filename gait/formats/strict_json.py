@@ -8,6 +8,7 @@ over the caller's limit.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from ..errors import ParseError
 
@@ -19,7 +20,7 @@ def loads(data: bytes | str, source: str = "<json>", max_bytes: int = MAX_BYTES)
     """The value of one JSON text.  ParseError (`source:line:column`) on anything else."""
     text = _text(data, source, max_bytes)
     try:
-        value = _DECODER.decode(text)
+        value = _decode(text)
     except _Refused as error:
         raise ParseError(str(error), where=source, hint=error.hint) from None
     except json.JSONDecodeError as error:
@@ -42,6 +43,20 @@ def loads_object(data: bytes | str, source: str = "<json>", max_bytes: int = MAX
     if isinstance(value, dict):
         return value
     raise ParseError(f"expected a JSON object, got {type_name(value)}", where=source, hint="write { … }")
+
+
+def encoder(like: json.JSONEncoder) -> Callable[[object], str]:
+    """`like.encode`, without making the C encoder anew for each value, and without its check for cycles."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return like.encode
+    text = json.encoder.encode_basestring_ascii if like.ensure_ascii else json.encoder.encode_basestring
+    separators = like.key_separator, like.item_separator
+    encode = make(None, like.default, text, None, *separators, like.sort_keys, like.skipkeys, like.allow_nan)
+    return lambda value: "".join(encode(value, 0))
+
+
+dumps = encoder(json.JSONEncoder())  # what json.dumps gives, for documents of Gait's own
 
 
 def type_name(value: object) -> str:
@@ -93,6 +108,16 @@ def _constant(text: str) -> object:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_scan = _DECODER.scan_once  # type: ignore[attr-defined]
+
+
+def _decode(text: str) -> object:
+    """_DECODER.decode, which looks for white space around the value with regular expressions before it is needed."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return _DECODER.decode(text)
+    return value if end == len(text) else _DECODER.decode(text)
 
 
 def _too_deep(source: str) -> ParseError:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import compress
 
 from ..formats.documents import NamedTuple
 from ..errors import InvalidInput
 from ..formats import hosts, jcs, paths, timestamps
-from ..formats.fields import Fields, Path, lower, refuse, trim
+from ..formats.fields import WHITE_SPACE, Fields, Path, lower, refuse, trim
 
 SCHEMA_ID = "gait.gate.intent_request"
 SCHEMA_VERSION = "1.0.0"
@@ -51,7 +52,7 @@ class Target(NamedTuple):
 
     def to_value(self) -> dict[str, object]:
         """The target's document; empty and false fields are left out."""
-        return {name: field for name, field in zip(self._fields, self) if field}
+        return dict(compress(zip(self._fields, self), self))
 
 
 class ArgProvenance(NamedTuple):
@@ -64,7 +65,7 @@ class ArgProvenance(NamedTuple):
 
     def to_value(self) -> dict[str, object]:
         """The entry's document; empty fields are left out."""
-        return {name: field for name, field in zip(self._fields, self) if field}
+        return dict(compress(zip(self._fields, self), self))
 
 
 class SkillProvenance(NamedTuple):
@@ -79,7 +80,7 @@ class SkillProvenance(NamedTuple):
 
     def to_value(self) -> dict[str, object]:
         """The document; empty fields are left out."""
-        return {name: field for name, field in zip(self._fields, self) if field}
+        return dict(compress(zip(self._fields, self), self))
 
 
 class Context(NamedTuple):
@@ -96,7 +97,7 @@ class Context(NamedTuple):
 
     def to_value(self) -> dict[str, object]:
         """The document; empty fields are left out."""
-        value: dict[str, object] = {name: field for name, field in zip(self._fields, self) if field}
+        value: dict[str, object] = dict(compress(zip(self._fields, self), self))
         if self.credential_scopes:
             value["credential_scopes"] = list(self.credential_scopes)
         return value
@@ -142,11 +143,11 @@ def read(value: object) -> IntentRequest:
     provenance = _provenance(fields)
     skill = _skill(fields)
     context = _context(fields)
-    body = _digested(tool_name, args, targets, provenance, skill, context)
+    body = _digested(tool_name, None, targets, provenance, skill, context)
     args_text = jcs.dumps(args)
     digests = _checked_digest(fields, "args_digest", args_text), _checked_digest(fields, "intent_digest", _canonical(body, args_text))
     created_at, producer = _created_at(fields), fields.text("producer_version")
-    warnings = tuple(f"unknown field {key[:80]!r} ignored" for key in fields.unknown())
+    warnings = tuple([f"unknown field {key[:80]!r} ignored" for key in fields.unknown()])
     return IntentRequest(
         created_at, producer, tool_name, args, targets, provenance, skill, context, *digests, warnings
     )
@@ -189,8 +190,8 @@ def _created_at(fields: Fields) -> str:
 
 
 def _canonical(body: dict[str, object], args_text: bytes) -> bytes:
-    """The canonical bytes of a body, with those of its arguments, which may be long, put in."""
-    cut = jcs.dumps({**body, "args": None})
+    """The canonical bytes of a body, with those of its arguments, which are long and null in it, put in."""
+    cut = jcs.dumps(body)
     place = cut.index(b'"args":null') + 7  # only arg_provenance sorts before it, and in its texts the quotes are escaped
     return cut[:place] + args_text + cut[place + 4 :]
 
@@ -204,7 +205,7 @@ def _checked_digest(fields: Fields, name: str, canonical: bytes) -> str:
 
 def _digested(
     tool_name: str,
-    args: dict[str, object],
+    args: dict[str, object] | None,
     targets: tuple[Target, ...],
     provenance: tuple[ArgProvenance, ...],
     skill: SkillProvenance | None,
@@ -220,7 +221,8 @@ def _digested(
         body["arg_provenance"] = [entry.to_value() for entry in provenance]
     if skill:
         body["skill_provenance"] = skill.to_value()
-    return {**body, "context": context.to_value()}
+    body["context"] = context.to_value()
+    return body
 
 
 def _args(fields: Fields) -> dict[str, object]:
@@ -239,13 +241,13 @@ def _object(value: dict[str, object], path: Path) -> dict[str, object]:
     for key, item in value.items():
         if type(key) is not str:
             raise refuse(path, "an object with text keys", key)
-        name = trim(key)
+        name = key.strip(WHITE_SPACE)
         if not name:
             raise refuse((*path, key), "under a key that is not empty", key)
         if name in found:
             raise refuse((*path, key), "under a key that stays unique when trimmed", key)
         kind = type(item)
-        found[name] = trim(item) if kind is str else item if kind is bool else _argument(item, (*path, name))  # type: ignore[arg-type]
+        found[name] = item.strip(WHITE_SPACE) if kind is str else item if kind is bool else _argument(item, (*path, name))  # type: ignore[attr-defined]
     return found
 
 
@@ -268,7 +270,8 @@ def _targets(fields: Fields, tool_name: str) -> tuple[Target, ...]:
     items = fields.items("targets")
     if not items:
         return ()
-    return tuple(sorted({_target(item, (*fields.at("targets"), index), tool_name) for index, item in enumerate(items)}))
+    path = fields.at("targets")
+    return tuple(sorted({_target(item, (*path, index), tool_name) for index, item in enumerate(items)}))
 
 
 def _target(item: object, path: Path, tool_name: str) -> Target:
@@ -278,7 +281,7 @@ def _target(item: object, path: Path, tool_name: str) -> Target:
     operation = lower(fields.text("operation"))
     if not kind:
         raise refuse(fields.at("kind"), f"one of {', '.join(TARGET_KINDS)}", fields.raw("kind"))
-    if "\0" in paths.from_file_url(value) and (kind == "path" or paths.is_file_url(value)):
+    if ("\0" in value or "%" in value) and "\0" in paths.from_file_url(value) and (kind == "path" or paths.is_file_url(value)):
         raise refuse(fields.at("value"), "a path without NUL", value)
     endpoint_class = fields.word("endpoint_class", ENDPOINT_CLASSES) or _infer_class(kind, operation, tool_name)
     domain = lower(fields.text("endpoint_domain")) or infer_domain(kind, value)
@@ -311,8 +314,11 @@ def _path_class(operation: str, tool_name: str) -> str:
 
 
 def _provenance(fields: Fields) -> tuple[ArgProvenance, ...]:
+    items = fields.items("arg_provenance")
+    if not items:
+        return ()
     entries = set()
-    for index, item in enumerate(fields.items("arg_provenance")):
+    for index, item in enumerate(items):
         entry = Fields(item, (*fields.at("arg_provenance"), index))
         arg_path = entry.required("arg_path")
         source = entry.word("source", PROVENANCE_SOURCES)
@@ -357,7 +363,7 @@ def _context(fields: Fields) -> Context:
         risk_class=risk_class,
         session_id=context.text("session_id"),
         request_id=context.text("request_id"),
-        auth_context=_object(auth or {}, context.at("auth_context")),
+        auth_context=_object(auth, context.at("auth_context")) if auth else {},
         credential_scopes=context.texts("credential_scopes"),
         environment_fingerprint=context.text("environment_fingerprint"),
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 
 from .. import __version__
+from ..formats import jcs
 from .decision import Decision
 from .intent import IntentRequest
 
 SCHEMA_ID = "gait.gate.trace"
 SCHEMA_VERSION = "1.0.0"
+CAPTURES = ("off", "reference", "raw")
+MAX_CAPTURED_BYTES = 256 * 1024  # a journal takes records of 1 MiB
 
 
 def trace_id(decision: Decision) -> str:
@@ -31,16 +34,37 @@ def build(
     `upstream` names the server that Gait sends an allowed call to: an outcome record follows.
     """
     record = _head(decision, created_at, correlation_id, upstream)
-    record.update(tool_name=intent.tool_name, args_digest=intent.args_digest)
+    record["tool_name"], record["args_digest"] = intent.tool_name, intent.args_digest
     record.update(_answer(decision, latency_ms))
     if intent.skill_provenance:
         record["skill_provenance"] = intent.skill_provenance.to_value()
     context = intent.context
-    record["context"] = {"identity": context.identity, "workspace": context.workspace, "risk_class": context.risk_class}
-    for name in ("session_id", "request_id"):
-        if getattr(context, name):
-            record["context"][name] = getattr(context, name)  # type: ignore[index]
+    record["context"] = shown = {"identity": context.identity, "workspace": context.workspace, "risk_class": context.risk_class}
+    if context.session_id:
+        shown["session_id"] = context.session_id
+    if context.request_id:
+        shown["request_id"] = context.request_id
     return record
+
+
+def captured(intent: IntentRequest, capture: str) -> dict[str, object] | None:
+    """What a record keeps of its intent, so that the same call can be evaluated again (CAPTURES); None for nothing.
+
+    `reference` leaves out the arguments and auth_context; `raw` keeps all.  An intent that would not fit into a record is not kept.
+    """
+    context = intent.context.to_value()
+    value: dict[str, object] = {"targets": [target.to_value() for target in intent.targets], "context": context}
+    if intent.arg_provenance:
+        value["arg_provenance"] = [entry.to_value() for entry in intent.arg_provenance]
+    if capture == "raw":
+        value["args"] = intent.args
+        return value if len(jcs.dumps(value)) <= MAX_CAPTURED_BYTES else None
+    context.pop("auth_context", None)
+    size = sum([len(target.value) + 256 for target in intent.targets])
+    size += sum([len(entry.arg_path) + len(entry.source_ref) + 256 for entry in intent.arg_provenance])
+    if size > MAX_CAPTURED_BYTES // 16 and len(jcs.dumps(value)) > MAX_CAPTURED_BYTES:
+        return None
+    return value
 
 
 def build_invalid(decision: Decision, created_at: str, correlation_id: str = "", upstream: str = "") -> dict[str, object]:
