@@ -27,9 +27,20 @@ def load_package():
 
 def start():
     """The exit code of the command."""
+    try:
+        return run()
+    except BaseException:
+        if sys.argv[1:2] != ["hook"]:
+            raise
+        sys.stderr.write("gait: the call is refused: %s: %s\n" % sys.exc_info()[:2])
+        return 2  # a host would run the tool at any other code
+
+
+def run():
+    """Load the package beside this file and run its command."""
     if sys.version_info < (3, 9):
         sys.stderr.write("gait needs Python 3.9 or newer; %s is %d.%d\n" % ((sys.executable,) + sys.version_info[:2]))
-        return 7
+        return 2 if sys.argv[1:2] == ["hook"] else 7
     load_package()
     from gait.__main__ import run
 

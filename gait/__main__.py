@@ -11,6 +11,8 @@ import sys
 
 def run() -> int:
     """The exit code of the command in sys.argv: 130 when interrupted, 1 when nobody reads its output."""
+    if _is_hook(sys.argv[1:]):
+        return _hook()
     if sys.version_info < (3, 9):
         sys.stderr.write("gait needs Python 3.9 or newer; %s is %s.%s\n" % ((sys.executable,) + sys.version_info[:2]))
         return 7
@@ -27,6 +29,33 @@ def run() -> int:
         return _silenced(1)
     finally:
         gc.freeze()  # nothing is left for the collection at exit
+
+
+def _is_hook(words: list) -> bool:  # type: ignore[type-arg]
+    """True when a host may be waiting for the answer: not for the operator's verbs and help."""
+    if words[:1] != ["hook"] or words[1:2] in (["install"], ["uninstall"]):
+        return False
+    return len(words) > 3 or words[-1] not in ("--help", "-h")
+
+
+def _hook() -> int:
+    """Never returns but in a test: the process ends here with 0 or 2, the only codes at which no host runs a refused tool.
+
+    os._exit, because what runs at an ordinary exit (a flush, a late signal) could change the code, and takes time.
+    """
+    import os
+
+    code = 2
+    try:
+        gc.disable()
+        _drop_working_directory()
+        from .hosts.process import main
+
+        code = 0 if main(sys.argv[2:]) == 0 else 2
+    except BaseException as error:  # even the modules of Gait may be missing, or the memory to load them
+        os.write(2, f"gait: the call is refused: {type(error).__name__}: {error}\n".encode("ascii", "backslashreplace"))
+    finally:
+        os._exit(code)
 
 
 def _drop_working_directory() -> None:

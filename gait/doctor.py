@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .formats.documents import NamedTuple
 from .errors import GaitError
@@ -29,10 +29,17 @@ class Check(NamedTuple):
         return self._asdict()
 
 
-def check_installation(read_policy: Callable[[], str] | None = None) -> list[Check]:
-    """Every check, in a fixed order.  `read_policy` returns a policy's digest, or raises what is wrong with it."""
+def check_installation(
+    read_policy: Callable[[], str] | None = None, check_hooks: Callable[[], Iterable[tuple[str, str, str, str]]] = tuple
+) -> list[Check]:
+    """Every check, in a fixed order.  `read_policy` returns a policy's digest, or raises what is wrong with it.
+
+    `check_hooks` returns the name, status, detail and fix of each hook that is installed in a host.
+    """
     checks = [_python(), _import_path(), _home(), _dev_key(), _clock()]
-    return checks + [_policy(read_policy)] if read_policy else checks
+    if read_policy:
+        checks.append(_policy(read_policy))
+    return checks + [Check(*finding) for finding in check_hooks()]
 
 
 def _python() -> Check:

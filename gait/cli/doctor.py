@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from .. import doctor
+from ..hosts.checks import check_hooks
 from . import shared
 
 
@@ -19,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print every check; exit code 0, or 2 when one failed."""
     read_policy = (lambda: shared.read_policy(args.policy).policy.digest) if args.policy else None
-    checks = doctor.check_installation(read_policy)
+    checks = doctor.check_installation(read_policy, check_hooks)
     failed = [check for check in checks if check.status == "fail"]
     value: dict[str, object] = {"ok": not failed, "checks": [check.to_value() for check in checks]}
-    shared.emit(args, value, [line for check in checks for line in _lines(check)])
+    width = max(len(check.name) for check in checks)
+    shared.emit(args, value, [line for check in checks for line in _lines(check, width)])
     return 2 if failed else 0
 
 
-def _lines(check: doctor.Check) -> list[str]:
+def _lines(check: doctor.Check, width: int) -> list[str]:
     status = shared.colored({"ok": "ok", "warn": "require_approval"}.get(check.status, "error"), f"{check.status:4}", sys.stdout)
-    line = f"{status}  {check.name:11}  {shared.plain(check.detail)}"
+    line = f"{status}  {check.name:{width}}  {shared.plain(check.detail)}"
     return [line, f"      fix: {shared.plain(check.fix)}"] if check.fix else [line]
