@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 argparse._ = str  # type: ignore[attr-defined]
 
 COMMANDS = {
+    "demo": "show the whole idea on one screen, offline",
     "gate": "evaluate an intent against a policy",
-    "mcp": "evaluate a framework's tool call",
+    "mcp": "decide tool calls: once, over HTTP, or between MCP clients and servers",
+    "hook": "answer and install the hooks of agent hosts",
     "policy": "write, check, test and explain policies",
     "trace": "verify and show signed decisions",
     "journal": "verify, follow, export and count journals of signed decisions",
+    "run": "record, inspect, diff, replay and reduce runs, and prove redacted values",
+    "regress": "make tests of recorded runs, and find decisions that changed",
+    "verify": "verify a run, a trace or a journal",
+    "guard": "pack and verify the evidence of a run",
+    "incident": "pack a run with the decisions around it",
     "report": "write a journal as one HTML page",
     "keys": "make, rotate and check signing keys",
+    "openclaw": "install and check the OpenClaw skill and plugin",
     "doctor": "check this installation",
     "version": "print the version",
 }
@@ -80,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         from .shared import report
 
-        return report(error, "--json" in arguments)
+        return report(error, "--json" in _own(arguments))
 
 
 def about() -> str:
@@ -113,8 +121,13 @@ def _run(arguments: list[str]) -> int:
 def _json_last(arguments: list[str]) -> list[str]:
     """`--json` may stand before the noun or the verb too, where argparse's parsers would not know it."""
     rest = [word for place, word in enumerate(arguments) if place > 1 or word != "--json"]
-    end = rest.index("--") if "--" in rest else len(rest)
-    return [*rest[:end], "--json", *rest[end:]]
+    own = _own(rest)
+    return [*own, "--json", *rest[len(own) :]]
+
+
+def _own(arguments: list[str]) -> list[str]:
+    """The words before `--`; what follows is another program's."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 def _command(name: str, arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ import pkgutil
 
 from ..errors import InvalidInput, UnsafeOperation
 from ..system import files
-from . import policy_test, shared
+from . import policy_simulate, policy_test, shared
 from .decide import explanation
 
 TEMPLATES = ("baseline-lowrisk", "baseline-mediumrisk", "baseline-highrisk")
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fmt.add_argument("--write", action="store_true", help="write it back; refused when comments would be lost")
     fmt.add_argument("--drop-comments", action="store_true", help="with --write: lose the comments")
     policy_test.add_arguments(verbs)
+    policy_simulate.add_arguments(verbs)
     explain = shared.verb(
         verbs, "explain", "show which rules are tried for a call and why", "gait policy explain --policy policy.yaml --call call.json"
     )
@@ -36,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run one verb; exit code 0, or 5 when `test` finds another answer than expected."""
-    verbs = {"init": _init, "validate": _validate, "fmt": _fmt, "test": policy_test.run, "explain": _explain}
+    """Run one verb; exit code 0, or 5 when `test` or `simulate` finds another answer than may be."""
+    verbs = {"init": _init, "validate": _validate, "fmt": _fmt, "test": policy_test.run, "simulate": policy_simulate.run, "explain": _explain}
     return verbs[args.verb](args)
 
 

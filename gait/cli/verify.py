@@ -1,0 +1,88 @@
+"""`gait verify`: one command for every kind of evidence: a run, a trace, a journal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from ..errors import InvalidInput
+from ..formats.documents import TYPE_CHECKING
+from . import shared
+
+if TYPE_CHECKING:
+    from ..runpack.verify import Report
+    from ..store.runs import Place
+
+_SPACE = b" \t\r\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = "Example: gait verify run_demo"
+    parser.add_argument("path", metavar="RUN|PATH", help="a run's id, a runpack, a trace, or a journal's folder")
+    parser.add_argument("--require-signature", action="store_true", help="an unsigned run is a finding too")
+    parser.add_argument("--head", action="append", default=[], metavar="FILE", help="journal: a head kept elsewhere; may be given again")
+    shared.common(parser)
+    shared.key_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0, or 2 when something was found."""
+    from ..store import runs
+
+    place = runs.resolve(args.path)
+    if os.path.isdir(place.path):
+        return _other(args, "journal", place.path)
+    if args.head:
+        raise InvalidInput("expected a journal with --head, got another document", where=args.path, code="invalid_usage")
+    if not place.run_id and not place.path.endswith(".zip") and _begins(place.path).lstrip(_SPACE)[:1] == b"{":
+        return _other(args, "trace", place.path)
+    return _run(args)
+
+
+def _begins(path: str) -> bytes:
+    from ..store import runs
+
+    with runs.open_pack(path) as file:
+        return file.read(64)
+
+
+def _other(args: argparse.Namespace, noun: str, path: str) -> int:
+    """The same as `gait NOUN verify PATH`."""
+    from . import journal, trace
+
+    if noun == "trace" and args.require_signature:
+        args.require_signature = False  # a trace without a signature never verifies
+    given = argparse.Namespace(**{**vars(args), "verb": "verify", "path": path})
+    return journal.run(given) if noun == "journal" else trace.run(given)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from . import packs
+
+    keys = packs.keys(args)
+    with packs.audited(args.path, keys.ring, args.require_signature) as (audit, place):
+        for _ in audit:
+            pass
+        report = audit.report()
+    value = {**answer(report, place), **report.to_value(), "path": place.path}
+    warnings = [*keys.warnings, *_warnings(report)]
+    if warnings:
+        value["warnings"] = warnings
+    shared.emit(args, value, [*packs.report_lines(report), *(f"warning: {warning}" for warning in warnings)])
+    return 0 if report.ok else 2
+
+
+def answer(report: Report, place: Place) -> dict[str, object]:
+    """The beginning of the JSON: ok, or the error that stands for all findings."""
+    if report.ok:
+        return {"ok": True}
+    from ..runpack.findings import failure
+
+    return failure(report.findings, report.total, place.path).to_value()
+
+
+def _warnings(report: Report) -> list[str]:
+    if report.signature == "skipped":
+        return ["signed, but there is no key to verify it with: anybody could have made this run; name the key that signed it"]
+    return []

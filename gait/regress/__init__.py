@@ -1,0 +1,1 @@
+"""Regression tests made of recorded runs: fixtures, graders, and what they found."""
