@@ -30,7 +30,7 @@ class EngineGate:
             call.raw, call.value, "frame", "mcp", defaults, trusted=CLIENT_FIELDS, upstream=self._upstream, barred=call.barred
         )
         try:
-            judged, _ = self._engine.decide(asked)
+            judged = self._engine.decide(asked).judged
         except GaitError as error:
             self._engine.metrics.failed(error.error_code)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 from collections.abc import Callable, Mapping
 
 from ..errors import InvalidInput, MissingDependency
@@ -56,6 +57,8 @@ def mount_of(args: argparse.Namespace, defaults: Mapping[str, str]) -> Callable[
         mcp_tools.catalog_of(args, its, _no_policy)  # a lock that cannot be read is an error now, not later
 
     def make(engine: Engine, is_stopping: Callable[[], bool]) -> Mount:
+        if words:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it is not told how a child ended
         upstreams = [parts.upstream(engine, terms[name], origin) for name, origin in origins.items()]
         bridges = [parts.bridge(engine, terms[name], command) for name, command in words.items()]
         gateway = Gateway([*upstreams, *bridges], is_stopping)

@@ -66,7 +66,8 @@ def _journal_options(parser: argparse.ArgumentParser) -> None:
 def _output_options(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--trace-dir", metavar="DIR", help="also write each trace to a file here")
-    option("--allow-client-artifact-paths", action="append", default=[], metavar="DIR", help="clients may have their trace written below this folder")
+    option("--allow-client-artifact-paths", action="append", default=[], metavar="DIR", help="clients may have their trace and runpack written below this folder")
+    option("--runpack-dir", default="", metavar="DIR", help="where the runpacks go that clients ask for with emit_runpack")
     option("--export-log-out", default="", metavar="FILE", help="append one SIEM line (JSONL) for each decision")
     option("--export-otel-out", default="", metavar="FILE", help="append one OTLP/JSON log record for each decision")
     option("--otlp-endpoint", default="", metavar="URL", help="post OTLP/JSON here in the background; https, or this host")
@@ -97,7 +98,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         ring=None,  # type: ignore[arg-type]
         journal_dir=args.journal or os.path.join(keys.home(), "journal", "serve"),
         chain=args.chain,
-        rules=Rules(context, _trusted(args), args.http_verdict_status == "strict"),
+        rules=Rules(context, _trusted(args), args.http_verdict_status == "strict", bool(args.runpack_dir)),
         admission=_admission(args),
         limits=Limits(body_bytes=_BODY_BYTES, connections=_at_least(1, args.max_connections, "--max-connections")),
         retention=_retention(args),
@@ -117,8 +118,9 @@ def _with_key(args: argparse.Namespace, settings: Settings) -> Settings:
     ring, warnings = shared.signing_keys(args)
     for warning in warnings:
         say("warning", warning=warning)
-    if args.trace_dir:
-        files.private_directory(args.trace_dir)
+    for folder in (args.trace_dir, args.runpack_dir):
+        if folder:
+            files.private_directory(folder)
     return settings._replace(ring=ring)
 
 
@@ -147,7 +149,9 @@ def _outputs(args: argparse.Namespace) -> Outputs:
         if not os.path.isabs(folder) or not os.path.isdir(folder) or os.open not in os.supports_dir_fd:
             raise _usage("--allow-client-artifact-paths", "must be the absolute path of a folder that is there, on a POSIX system")
     trace_dir = os.path.abspath(args.trace_dir) if args.trace_dir else ""
-    return Outputs(trace_dir, args.export_log_out, args.export_otel_out, tuple(args.allow_client_artifact_paths), capture=args.capture)
+    runpack_dir = os.path.abspath(args.runpack_dir) if args.runpack_dir else ""
+    client_dirs = tuple(args.allow_client_artifact_paths)
+    return Outputs(trace_dir, args.export_log_out, args.export_otel_out, client_dirs, runpack_dir, capture=args.capture)
 
 
 def _trusted(args: argparse.Namespace) -> frozenset[str]:

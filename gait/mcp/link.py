@@ -70,7 +70,7 @@ class Link:
         self._ending = threading.Lock()  # a child may be ended by one thread at a time
         self._is_over = False
         self.on_tools_changed: Callable[[], None] | None = None
-        self.started = self.used_at = time.monotonic()
+        self.used_at = time.monotonic()
         for loop in (self._write, self._read):
             threading.Thread(target=loop, name=f"gait-{loop.__name__.strip('_')}-server", daemon=True).start()
 

@@ -63,7 +63,7 @@ class Collector:
         for index in sorted(range(len(self._offsets)), key=self._times.__getitem__):
             record = self._load(self._offsets[index])
             place = self._outcomes.get(self._key(record["chain"], record["sequence"]))
-            yield _recorded(record, None if place is None else self._load(place))
+            yield recorded(record, None if place is None else self._load(place))
 
     def _decision(self, record: Record, line: bytes) -> None:
         chosen, seconds = self._selection, read_time(str(record["created_at"]))
@@ -102,7 +102,8 @@ class Collector:
         return record
 
 
-def _recorded(record: Record, outcome: Record | None) -> Recorded:
+def recorded(record: Record, outcome: Record | None = None) -> Recorded:
+    """One decision of a journal, with its outcome when there is one."""
     held = record.get("intent")
     held = held if isinstance(held, dict) else None
     intent = None if held is None else {name: item for name in _INTENT for item in [held.get(name, _skill(record, name))] if item is not None}

@@ -11,7 +11,7 @@ from ..formats.fields import Fields
 from ..judge import CLIENT_FIELDS, MAX_BYTES, Call
 from ..system.http_request import Request
 from ..system.http_response import Response, of_error
-from .engine import Engine
+from .engine import Engine, Wanted
 from .metrics import Gauges
 
 SERVICE = "gait.mcp.serve"
@@ -30,6 +30,7 @@ class Rules(NamedTuple):
     defaults: Mapping[str, str]
     trusted: frozenset[str] = frozenset()
     strict_statuses: bool = False
+    has_runpack_dir: bool = False
 
 
 class State(NamedTuple):
@@ -44,7 +45,7 @@ class Asked(NamedTuple):
     """One request to decide."""
 
     call: Call
-    trace_path: str
+    wanted: Wanted
     warnings: tuple[str, ...]
 
 
@@ -149,11 +150,14 @@ class Api:
         """The answer about one request; input that gets no decision is recorded."""
         try:
             asked = self._read(data)
-            judged, path = self._engine.decide(asked.call, asked.trace_path)
+            decided = self._engine.decide(asked.call, asked.wanted)
         except (InvalidInput, UnsafeOperation) as error:
             self._engine.refuse(data, error)
             raise
-        value = judged.to_value(path or None, asked.warnings)
+        judged = decided.judged
+        value = judged.to_value(decided.trace_path or None, asked.warnings)
+        if decided.runpack:
+            value.update(run_id=decided.runpack.run_id, runpack_path=decided.runpack_path, ticket_footer=decided.runpack.footer)
         return {**value, "exit_code": judged.decision.exit_code, "sequence": judged.record["sequence"]}
 
     def _read(self, data: bytes) -> Asked:
@@ -162,11 +166,21 @@ class Api:
         if not adapter:
             raise InvalidInput("adapter: must be the name of a framework", where="body", path=("adapter",))
         context = {**fields.object("context"), **_session(fields)}
-        trace_path = _trace_path(fields)
+        wanted = self._wanted(fields)
         fields.done()
         kept = {name: field for name, field in context.items() if name in self._trusted}
         call = Call(data, value, "call", adapter, {**self._rules.defaults, **kept}, run_id, self._trusted)
-        return Asked(call, trace_path, self._warnings([*context, *_claimed(value)]))
+        return Asked(call, wanted, self._warnings([*context, *_claimed(value)]))
+
+    def _wanted(self, fields: Fields) -> Wanted:
+        """The files that the client asks for; whether it may have those paths is for the engine to say."""
+        runpack = fields.required("runpack_out") if fields.has("runpack_out") else None
+        if fields.boolean("emit_runpack") and runpack is None:
+            if not self._rules.has_runpack_dir:
+                message = "emit_runpack: this server was started without --runpack-dir"
+                raise UnsafeOperation(message, where="body", hint="leave it out; the journal holds the decision", code="runpack_refused")
+            runpack = ""
+        return Wanted(fields.required("trace_path") if fields.has("trace_path") else "", runpack)
 
     def _warnings(self, given: list[str]) -> tuple[str, ...]:
         ignored = sorted(set(given) - self._trusted)
@@ -186,14 +200,6 @@ def _claimed(call: object) -> list[str]:
         return []
     own = call.get("context")
     return [*(own if type(own) is dict else ()), *(["workspace"] if call.get("cwd") else [])]
-
-
-def _trace_path(fields: Fields) -> str:
-    """The file that the client asks for; whether it may is for the engine to say."""
-    if fields.has("runpack_out") or fields.boolean("emit_runpack"):
-        message = "emit_runpack, runpack_out: this server makes no runpacks"
-        raise UnsafeOperation(message, where="body", hint="leave them out; the journal holds the decision", code="runpack_refused")
-    return fields.required("trace_path") if fields.has("trace_path") else ""
 
 
 def _expect(request: Request, *types: str) -> str:

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from ..errors import GaitError, StorageError
 from ..exporters import otel, siem
-from ..formats.documents import NamedTuple
+from ..formats.documents import TYPE_CHECKING, NamedTuple
 from ..judge import Call, Judged, judge
 from ..store import artifacts, traces
 from ..system import files
@@ -21,11 +21,14 @@ from .loaded import Loaded, load
 from .log import say
 from .metrics import Metrics
 
+if TYPE_CHECKING:
+    from .packing import Made
+
 Record = dict[str, object]
 
 
 class Outputs(NamedTuple):
-    """Where records go beside the journal; empty is nowhere.  `client_dirs`: where a client may ask for its trace.
+    """Where records go beside the journal; empty is nowhere.  `client_dirs`: where a client may ask for files.
 
     `capture` (trace.CAPTURES): what a record keeps of its intent.
     """
@@ -34,8 +37,25 @@ class Outputs(NamedTuple):
     siem_path: str = ""
     otel_path: str = ""
     client_dirs: tuple[str, ...] = ()
+    runpack_dir: str = ""
     send_otlp: Callable[[str], None] | None = None
     capture: str = "reference"
+
+
+class Wanted(NamedTuple):
+    """Files that a client asks for.  `runpack_out` None: no runpack; empty: one in the operator's folder."""
+
+    trace_path: str = ""
+    runpack_out: str | None = None
+
+
+class Decided(NamedTuple):
+    """A recorded decision with the paths of its trace and its runpack, empty for none."""
+
+    judged: Judged
+    trace_path: str
+    runpack_path: str = ""
+    runpack: Made | None = None
 
 
 class Engine:
@@ -51,24 +71,38 @@ class Engine:
         self.reload_error: GaitError | None = None
         self._has_failed_output = False
 
-    def decide(self, call: Call, trace_path: str = "") -> tuple[Judged, str]:
-        """A recorded decision, and the path of its trace file: the client's, or one in the operator's folder.
+    def decide(self, call: Call, wanted: Wanted = Wanted()) -> Decided:
+        """A recorded decision, with its trace and runpack where the client asked for them, or else the operator.
 
         InvalidInput, UnsafeOperation: the call is refused, which the caller records.  StorageError: nothing may execute.
         """
         started = perf_counter()
-        asked = artifacts.reserve(self._outputs.client_dirs, trace_path) if trace_path else None
+        trace = pack = None
         try:
+            trace = self._reserve(wanted.trace_path)
+            pack = self._reserve(wanted.runpack_out)
             judged = judge(self.loaded.compiled, call._replace(capture=self._outputs.capture), self.ledger.append)
             path = self._put_out(judged.record)
-            if asked:
-                path = asked.write(traces.dumps(judged.record))
+            if trace:
+                path = trace.write(traces.dumps(judged.record))
+            decided = Decided(judged, path) if wanted.runpack_out is None else self._packed(judged, path, pack)
         except BaseException:
-            if asked:
-                asked.cancel()
+            for reserved in (trace, pack):
+                if reserved:
+                    reserved.cancel()
             raise
         self.metrics.decided(judged.decision.verdict, perf_counter() - started)
-        return judged, path
+        return decided
+
+    def _reserve(self, path: str | None) -> artifacts.Reserved | None:
+        return artifacts.reserve(self._outputs.client_dirs, path) if path else None
+
+    def _packed(self, judged: Judged, trace_path: str, reserved: artifacts.Reserved | None) -> Decided:
+        from . import packing
+
+        made = packing.make(judged.record, self.ledger.journal.key)
+        path = reserved.write(made.data) if reserved else packing.save(self._outputs.runpack_dir, made)
+        return Decided(judged, trace_path, path, made)
 
     def _put_out(self, record: Record) -> str:
         """What `_export` returns.  A failure is said once, and again when it is over."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -21,7 +23,7 @@ from gait.mcp.http import Gateway
 from gait.mcp.lock import ServerLock
 from gait.mcp.streams import Room
 from tests.mcp.test_http import Gate
-from tests.mcp.wrapped import processes
+from tests.mcp.wrapped import Background, processes
 from tests.system.raw_http import Running, descriptors, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -623,3 +625,39 @@ def test_a_lock_is_compared_before_the_first_call(tmp_path: Path) -> None:
         assert setup.session().post(call(1, "test_simple_text")).value["result"]["isError"]
         assert [entry["method"] for entry in log(tmp_path / "log")][-1] == "tools/list"
         assert setup.gate.calls[0].barred == "tool_not_in_lock"
+
+
+def test_every_call_gets_its_outcome_whatever_happens(tmp_path: Path) -> None:
+    """Clients that come and go at any time, in both eras, with servers that die under them."""
+    seed = int(os.environ.get("GAIT_FUZZ_SEED", "0")) or random.randrange(1 << 30)
+    print("seed", seed)
+    with Setup(*FIXTURE, tmp_path / "log", limits=Limits(sessions=3, resume_seconds=0.2, grace_seconds=0.2)) as setup:
+        clients = [Background(_trouble, setup, random.Random(seed + number)) for number in range(4)]
+        for client in clients:
+            client.join()
+    assert not setup.groups()
+    assert len(setup.gate.calls) > 20
+    assert len(setup.gate.outcomes) == len(setup.gate.calls)
+
+
+def _trouble(setup: Setup, chance: random.Random) -> None:
+    for _ in range(20):
+        value = chance.choice([call, once])(chance.randrange(3), "slow_compute", seconds=chance.choice([0, 0.05, 0.2]))
+        accept = chance.choice([JSON_FIRST, EVENTS_FIRST, "application/json"])
+        headers = named(value) if "_meta" in value["params"] else {}
+        if not headers:
+            begun = setup.ask("POST", request("hello", "initialize", protocolVersion="2025-11-25", capabilities={}))
+            headers = {"Mcp_Session_Id": begun.headers.get("mcp-session-id", "none")}
+        connection = setup.begin("POST", value, accept, **headers)
+        groups = setup.groups()
+        what = chance.randrange(6)
+        if what == 0 and groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(chance.choice(sorted(groups)), signal.SIGKILL)
+        if what == 1:
+            setup.ask("DELETE", **headers)
+        if what > 3:
+            time.sleep(chance.random() / 20)
+            connection.close()
+        else:
+            Got(connection.getresponse())

@@ -40,7 +40,7 @@ REFUSED = {
     "context is a list": (b'{"context": [], "call": {"name": "a"}}', 400, "invalid_input"),
     "session is a number": (b'{"context": {"session_id": 7}, "call": {"name": "a"}}', 400, "invalid_input"),
     "trace_path": (b'{"trace_path": "/tmp/x", "call": {"name": "a"}}', 403, "client_path_refused"),
-    "runpack_out": (b'{"runpack_out": "/tmp/x", "call": {"name": "a"}}', 403, "runpack_refused"),
+    "runpack_out": (b'{"runpack_out": "/tmp/x", "call": {"name": "a"}}', 403, "client_path_refused"),
     "emit_runpack": (b'{"emit_runpack": true, "call": {"name": "a"}}', 403, "runpack_refused"),
     "emit_runpack is text": (b'{"emit_runpack": "no", "call": {"name": "a"}}', 400, "invalid_input"),
     "run_id too large": (json.dumps({"run_id": "x" * 2_000_000, **ALLOWED}).encode(), 400, "record_too_large"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.service.running import ALLOWED, gait, records
+from tests.service.running import ALLOWED, BLOCKED, gait, records
 
 POLICY = """\
 default_verdict: block
@@ -170,8 +171,26 @@ def test_a_refused_call_leaves_no_file(serve, free):
     server = serve("--allow-client-artifact-paths", free)
     with server.client() as client:
         assert client.post({"call": {"name": 7}, "trace_path": str(free / "new.json")}).status == 400
-        assert client.post({**ALLOWED, "runpack_out": str(free / "pack.zip")}).value["error_code"] == "runpack_refused"
-    assert not (free / "new.json").exists()
+        assert client.post({"call": {"name": 7}, "runpack_out": str(free / "pack.zip")}).status == 400
+        assert client.post({**ALLOWED, "trace_path": str(free / "new.json"), "runpack_out": str(free / "taken.json")}).status == 403
+    assert not (free / "new.json").exists() and not (free / "pack.zip").exists()
+    assert (free / "taken.json").read_text() == "mine"
+
+
+def test_a_runpack_of_a_decision(serve, free, tmp_path):
+    """In the operator's folder or at the client's place: a pack that verifies and holds this decision."""
+    server = serve("--allow-client-artifact-paths", free, "--runpack-dir", tmp_path / "packs")
+    with server.client() as client:
+        asked = client.post({**ALLOWED, "emit_runpack": True}).value
+        placed = client.post({**BLOCKED, "runpack_out": str(free / "pack.zip")}).value
+        assert "runpack_path" not in client.post(ALLOWED).value
+    assert Path(asked["runpack_path"]).parent == tmp_path / "packs" and placed["runpack_path"] == str(free / "pack.zip")
+    for answer in (asked, placed):
+        done = gait("verify", answer["runpack_path"], "--json")
+        assert done.returncode == 0 and answer["run_id"] in done.stdout.decode() and answer["run_id"] in answer["ticket_footer"]
+        with zipfile.ZipFile(answer["runpack_path"]) as pack:
+            (result,) = [json.loads(line) for line in pack.read("results.jsonl").splitlines()]
+        assert answer["verdict"] in json.dumps(result)
 
 
 def test_traces_of_two_journals_share_a_folder(serve, tmp_path):

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from ...errors import StorageError
 from ...formats.fields import unknown_word
-from ...signing.keys import Keyring
+from ...signing.keys import Key, Keyring
 from ...system import files
 from . import folder as names
 from . import records
@@ -79,6 +79,11 @@ class Journal:
     def chain(self) -> str:
         """The chain's name."""
         return self._writer.chain
+
+    @property
+    def key(self) -> Key:
+        """The key that signs its records."""
+        return self._writer.key
 
     @property
     def tail(self) -> Tail:

@@ -37,6 +37,7 @@ class Writer:
         self.problem = ""  # what retention could not remove
         self.fd = -1
         self._ring = ring
+        self.key = ring.active
         self._signer = Signer(ring.active)
         self._limits = limits
         self._sync = sync
