@@ -10,7 +10,7 @@ OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit
 
 .PHONY: help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
-	integration-openclaw matrix clean
+	integration-openclaw openclaw-skill-install matrix clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -74,6 +74,9 @@ integration-mcp: ## real MCP servers and clients through the gate (npm, PyPI; ex
 
 integration-hooks: ## real Claude Code and Codex CLI behind hooks (npm; exit 77: skipped)
 	@$(PYTHON) scripts/integration_hooks.py $(ARGS)
+
+openclaw-skill-install: ## the OpenClaw package's layout and its installer, in a scratch folder
+	@sh scripts/test_openclaw_skill_install.sh
 
 integration-openclaw: ## real OpenClaw with the plugin (npm; exit 77: skipped)
 	@$(PYTHON) scripts/integration_openclaw.py $(ARGS)

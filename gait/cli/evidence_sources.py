@@ -144,7 +144,7 @@ class JournalTraces:
         for record in self._decisions():
             trace_id = record["trace_id"]
             place = (record["chain"], record["sequence"])
-            if places.get(place) == trace_id if places else trace_id in decisions:  # type: ignore[call-overload]
+            if places.get(place) == trace_id if places else trace_id in decisions:  # type: ignore[arg-type]
                 yield record
 
     def between(self, first: float, last: float, but: Collection[Occurrence]) -> Iterator[Record]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 
@@ -147,8 +148,9 @@ def _codex_hooks() -> list[dict[str, object]] | None:
         {"id": 2, "method": "hooks/list", "params": {"cwds": [os.getcwd()]}},
     ]
     text = "".join(json.dumps(message) + "\n" for message in asked)
+    pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(["codex", "app-server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(["codex", "app-server"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
     except OSError:
         return None
     try:
@@ -156,14 +158,22 @@ def _codex_hooks() -> list[dict[str, object]] | None:
     except (OSError, ValueError, AttributeError, LookupError, TypeError):
         return None
     finally:
-        process.kill()
+        _kill(process)
         process.communicate()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End it with what it has started, which may hold its pipes."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        pass  # it has ended
 
 
 def _answer_of(process: subprocess.Popen[str], text: str) -> list[dict[str, object]] | None:
     from threading import Timer
 
-    timer = Timer(_SECONDS, process.kill)
+    timer = Timer(_SECONDS, _kill, (process,))
     timer.start()
     try:
         process.stdin.write(text)  # type: ignore[union-attr]

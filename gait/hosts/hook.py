@@ -79,7 +79,7 @@ def reason(value: Mapping[str, object]) -> str:
         said = ["Gait refused this call: the policy only simulates it (dry run), so it was not executed"]
     else:
         said = ["Gait blocked this call"]
-    codes = [*_texts(value.get("reason_codes")), *_texts(value.get("violations"))]
+    codes = list(dict.fromkeys([*_texts(value.get("reason_codes")), *_texts(value.get("violations"))]))
     if value.get("matched_rule"):
         said.append(f"rule {value['matched_rule']}")
     if codes:

@@ -1,0 +1,1 @@
+"""Other programs that Gait installs itself into, or files issues with."""
