@@ -2,8 +2,7 @@
 """Measure what the MCP gate adds to a tools/call.  `make bench-mcp` runs it; docs/performance.md explains it.
 
 The same calls go to one small upstream directly and through the gate, in turns within each round; what counts is the difference.
-Each gated call is evaluated, signed and written to the journal, and so is its outcome.  Between two calls on one connection there
-is a pause, as there is with an agent; for the calls per second there is none.
+Each gated call is evaluated, signed and written to the journal, and so is its outcome.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import NamedTuple
 
 from bench_serve import READ, RULES, Client, Load, drive, keys, process, rules, shown, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = bytes(range(32))
-PAUSE = 0.001  # seconds between the calls of one client
 CALL = {"jsonrpc": "2.0", "id": 17, "method": "tools/call", "params": {"name": "files.read", "arguments": READ}}
 # As small as upstreams get: what it takes itself would hide what the gate takes.
 ANSWER = '{"jsonrpc":"2.0","id":17,"result":{"content":[{"type":"text","text":"' + "x" * 200 + '"}],"isError":false}}'
@@ -139,10 +137,9 @@ def added(taken: dict[str, list[Taken]]) -> dict[str, object]:
 
 
 def ask(client: Client, request: bytes, count: int) -> Taken:
-    """`count` calls over one connection, each some time after the answer to the one before."""
+    """`count` calls over one connection, each after the answer to the one before."""
     taken = []
     for _ in range(count + 100):
-        sleep(PAUSE)
         client.send(request)
         while not client.receive():
             pass
@@ -172,7 +169,6 @@ def talk(child: subprocess.Popen[bytes], count: int) -> Taken:
     stdin, stdout = child.stdin.fileno(), child.stdout.fileno()  # type: ignore[union-attr]
     taken = []
     for number in range(count + 100):
-        sleep(PAUSE)
         started = perf_counter()
         os.write(stdin, frame)
         answer = os.read(stdout, 65536)
