@@ -1,11 +1,11 @@
-"""`gait verify`: one command for every kind of evidence: a run, a trace, a journal."""
+"""`gait verify`: one command for every kind of evidence: a run, an evidence pack, a trace, a journal."""
 
 from __future__ import annotations
 
 import argparse
 import os
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, VerificationFailed
 from ..formats.documents import TYPE_CHECKING
 from . import shared
 
@@ -19,7 +19,7 @@ _SPACE = b" \t\r\n"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = "Example: gait verify run_demo"
-    parser.add_argument("path", metavar="RUN|PATH", help="a run's id, a runpack, a trace, or a journal's folder")
+    parser.add_argument("path", metavar="RUN|PATH", help="a run's id, a runpack, an evidence pack, a trace, or a journal's folder")
     parser.add_argument("--require-signature", action="store_true", help="an unsigned run is a finding too")
     parser.add_argument("--head", action="append", default=[], metavar="FILE", help="journal: a head kept elsewhere; may be given again")
     shared.common(parser)
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInput("expected a journal with --head, got another document", where=args.path, code="invalid_usage")
     if not place.run_id and not place.path.endswith(".zip") and _begins(place.path).lstrip(_SPACE)[:1] == b"{":
         return _other(args, "trace", place.path)
+    if _is_evidence(place.path):
+        return _other(args, "guard", place.path)
     return _run(args)
 
 
@@ -47,14 +49,29 @@ def _begins(path: str) -> bytes:
         return file.read(64)
 
 
+def _is_evidence(path: str) -> bool:
+    """Whether an archive says that it is an evidence pack; whether it is one, its own verification finds out."""
+    from ..formats.archive.reader import Archive
+    from ..guard.pack import MANIFEST, MANIFEST_NAME
+    from ..store import runs
+
+    with runs.open_pack(path) as file:
+        archive = Archive(file)
+        entry = archive.entries.get(MANIFEST_NAME)
+        try:
+            return entry is not None and f'"schema_id":"{MANIFEST}"'.encode() in next(archive.chunks(entry), b"")
+        except VerificationFailed:
+            return False
+
+
 def _other(args: argparse.Namespace, noun: str, path: str) -> int:
     """The same as `gait NOUN verify PATH`."""
-    from . import journal, trace
+    from . import guard, journal, trace
 
-    if noun == "trace" and args.require_signature:
-        args.require_signature = False  # a trace without a signature never verifies
+    if noun != "journal" and args.require_signature:
+        args.require_signature = False  # neither a trace nor an evidence pack without a signature verifies
     given = argparse.Namespace(**{**vars(args), "verb": "verify", "path": path})
-    return journal.run(given) if noun == "journal" else trace.run(given)
+    return {"guard": guard, "journal": journal, "trace": trace}[noun].run(given)
 
 
 def _run(args: argparse.Namespace) -> int:

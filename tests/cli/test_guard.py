@@ -51,6 +51,16 @@ def test_the_demos_evidence(cli: Cli, demo: Path):
     assert b"delete\\_file" in entry(value["pack"], "summary.md")
 
 
+def test_verify_knows_an_evidence_pack(cli: Cli, demo: Path, tmp_path: Path):
+    pack = tmp_path / "e.zip"
+    assert cli("guard", "pack", "--run", "run_demo", "--out", pack).code == 0
+    assert cli("verify", pack, "--json").value == cli("guard", "verify", pack, "--json").value
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 2] ^= 1
+    pack.write_bytes(bytes(data))
+    assert cli("verify", pack).code == cli("guard", "verify", pack).code == 2
+
+
 def test_equal_evidence_gives_the_same_file(cli: Cli, demo: Path):
     first = cli("guard", "pack", "--run", "run_demo", "--json").value
     data = Path(first["pack"]).read_bytes()
