@@ -71,7 +71,9 @@ def _other(args: argparse.Namespace, noun: str, path: str) -> int:
     if noun != "journal" and args.require_signature:
         args.require_signature = False  # neither a trace nor an evidence pack without a signature verifies
     given = argparse.Namespace(**{**vars(args), "verb": "verify", "path": path})
-    return {"guard": guard, "journal": journal, "trace": trace}[noun].run(given)
+    if noun == "guard":
+        return guard.run(given)
+    return journal.run(given) if noun == "journal" else trace.run(given)
 
 
 def _run(args: argparse.Namespace) -> int:

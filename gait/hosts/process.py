@@ -193,7 +193,7 @@ def _write(fd: int, data: bytes) -> None:
 
 def _refuse_on_signals() -> None:
     """A signal that would end the process ends it with a refusal."""
-    import _signal  # what `signal` wraps in enumerations, which costs a millisecond
+    import _signal  # type: ignore[import-not-found]  # what `signal` wraps in enumerations, which costs a millisecond
 
     for name in _SIGNALS:
         if hasattr(_signal, name):

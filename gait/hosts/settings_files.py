@@ -242,8 +242,8 @@ def _rest(host: str, text: str) -> object:
         inner = outer.get(event[count - 1]) if type(outer) is dict else None
         if type(inner) is list:
             inner[:] = [entry for entry in inner if not _is_bare(entry)]
-        if inner in ([], {}):
-            del outer[event[count - 1]]  # type: ignore[index]
+        if inner in ([], {}) and type(outer) is dict:
+            del outer[event[count - 1]]
     if host == "copilot" and type(value) is dict:
         value.pop("version", None)
     return value

@@ -186,9 +186,9 @@ def disable(places: Places, edits: Edits, made: list[str]) -> bool:
         items = at(value, *steps)
         if isinstance(items, list) and item in items:
             changed = edits.remove(changed, (*steps, items.index(item)))
-    for steps in _CONTAINERS:
-        if ".".join(steps) in made and at(_loaded(changed), *steps) in ({}, []):
-            changed = edits.remove(changed, steps)
+    for container in _CONTAINERS:
+        if ".".join(container) in made and at(_loaded(changed), *container) in ({}, []):
+            changed = edits.remove(changed, container)
     if "file" in made and text and _loaded(changed) == {}:
         os.unlink(places.config)
     elif changed != text:
