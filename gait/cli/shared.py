@@ -54,7 +54,7 @@ def key_options(parser: argparse.ArgumentParser) -> None:
 
 def capture_option(parser: argparse.ArgumentParser) -> None:
     """--capture: what a journal's records keep of their intents."""
-    text = "what records keep of a call, to evaluate it again: targets and context (reference, default), arguments too (raw)"
+    text = "what records keep of a call, to evaluate it again: targets without commands and queries (reference, default), or all (raw)"
     parser.add_argument("--capture", choices=("off", "reference", "raw"), default="reference", help=text)
 
 

@@ -8,6 +8,7 @@ from .. import __version__
 from ..formats import jcs
 from .decision import Decision
 from .intent import IntentRequest
+from .reference import reference
 
 SCHEMA_ID = "gait.gate.trace"
 SCHEMA_VERSION = "1.0.0"
@@ -50,21 +51,13 @@ def build(
 def captured(intent: IntentRequest, capture: str) -> dict[str, object] | None:
     """What a record keeps of its intent, so that the same call can be evaluated again (CAPTURES); None for nothing.
 
-    `reference` leaves out the arguments and auth_context; `raw` keeps all.  An intent that would not fit into a record is not kept.
+    `reference` keeps what gate/reference.py lets, `raw` all.  An intent that would not fit into a record is not kept.
     """
-    context = intent.context.to_value()
-    value: dict[str, object] = {"targets": [target.to_value() for target in intent.targets], "context": context}
+    value: dict[str, object] = {"targets": [target.to_value() for target in intent.targets], "context": intent.context.to_value()}
     if intent.arg_provenance:
         value["arg_provenance"] = [entry.to_value() for entry in intent.arg_provenance]
-    if capture == "raw":
-        value["args"] = intent.args
-        return value if len(jcs.dumps(value)) <= MAX_CAPTURED_BYTES else None
-    context.pop("auth_context", None)
-    size = sum([len(target.value) + 256 for target in intent.targets])
-    size += sum([len(entry.arg_path) + len(entry.source_ref) + 256 for entry in intent.arg_provenance])
-    if size > MAX_CAPTURED_BYTES // 16 and len(jcs.dumps(value)) > MAX_CAPTURED_BYTES:
-        return None
-    return value
+    kept: dict[str, object] | None = {**value, "args": intent.args} if capture == "raw" else reference(value)
+    return kept if kept is None or len(jcs.dumps(kept)) <= MAX_CAPTURED_BYTES else None
 
 
 def build_invalid(decision: Decision, created_at: str, correlation_id: str = "", upstream: str = "") -> dict[str, object]:

@@ -14,6 +14,7 @@ from ..errors import InvalidInput
 from ..formats import jcs
 from ..formats.archive import writer
 from ..formats.documents import TYPE_CHECKING, NamedTuple
+from ..gate.reference import reference
 from ..signing import envelope
 from . import model
 from .model import NO_RESULT_DIGEST, Record, Step
@@ -144,7 +145,7 @@ class Recorder:
             value["intent_digest"] = call.intent_digest
         if call.digest_basis:
             value["intent_digest_basis"] = call.digest_basis
-        held: Record = {"args": call.args, "intent": call.intent} if self._raw else {"intent": _reference(call.intent)}
+        held: Record = {"args": call.args, "intent": call.intent} if self._raw else {"intent": call.intent and reference(call.intent)}
         return {**value, **self._held(held, intent_id)}
 
     def _result(self, call: Recorded, intent_id: str) -> Record:
@@ -190,14 +191,6 @@ class Recorder:
         if self._head.timeline or not self.steps:
             return list(self._head.timeline)
         return [{"event": "run_start", "ts": self._first}, {"event": "run_finish", "ts": self._last}]
-
-
-def _reference(intent: Record | None) -> Record | None:
-    """The normal form without auth_context, which may hold what authenticates."""
-    context = intent.get("context") if intent else None
-    if intent is None or type(context) is not dict or "auth_context" not in context:
-        return intent
-    return {**intent, "context": {name: item for name, item in context.items() if name != "auth_context"}}
 
 
 def _lines(spool: BinaryIO, run_id: str) -> Iterator[bytes]:
