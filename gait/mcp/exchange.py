@@ -54,7 +54,6 @@ class Exchange:
         self._request = request
         self._session_id = request.headers.get("mcp-session-id", "")
         self._is_finished = False
-        self._outcomes: list[Outcome] = []  # of an answer in one piece: recorded once the client has it
 
     def run(self, method: str, body: bytes = b"") -> Response:
         """Ask the upstream.  The response to the client, which may be a stream."""
@@ -84,12 +83,12 @@ class Exchange:
             return self._response(answer, _Stream(self, answer, self._side, is_endless))
         body = self._body(answer)
         self._finish("never_answered" if is_ok else "error")
-        return self._response(answer, body)._replace(on_sent=self._record_outcomes if self._outcomes else None)
+        return self._response(answer, body)
 
     def _body(self, answer: Answer) -> bytes:
         if _media_type(answer) == "application/json":
             data = answer.read(self._side.max_frame_bytes, self._request.is_connected)
-            return self._only(self._read(data)) if data else b""
+            return self._only(self.from_upstream(data)) if data else b""
         body = answer.read(_MAX_OTHER_BYTES, self._request.is_connected)
         if body and answer.status < 300:  # it could be anything to a client that guesses
             raise BadAnswer("expected application/json or text/event-stream, got another type", code="upstream_content_type")
@@ -109,18 +108,6 @@ class Exchange:
         headers = tuple([(shown, answer.headers[name]) for name, shown in _PASSED.items() if name in answer.headers])
         return Response(answer.status, body, answer.headers.get("content-type", ""), headers)
 
-    def _read(self, data: bytes) -> list[bytes]:
-        """What `from_upstream` gives; the client need not wait for the record of what it is told."""
-        effects = self._interceptor.from_upstream(data)
-        self._outcomes = [effect for effect in effects if isinstance(effect, Outcome)]
-        self._record([effect for effect in effects if not isinstance(effect, Outcome)])
-        return [effect.data for effect in effects if isinstance(effect, ToClient)]
-
-    def _record_outcomes(self) -> None:
-        outcomes, self._outcomes = self._outcomes, []
-        for outcome in outcomes:
-            self._side.gate.outcome(outcome)
-
     def from_upstream(self, data: bytes) -> list[bytes]:
         """The frames for the client; what there is to record is recorded."""
         effects = self._interceptor.from_upstream(data)
@@ -136,8 +123,6 @@ class Exchange:
         self._finish(status)
 
     def _finish(self, status: str) -> None:
-        if status == "error":
-            self._record_outcomes()  # there will be no answer to send
         if not self._is_finished:
             self._is_finished = True
             if self._ids:

@@ -18,7 +18,7 @@ from ..formats import strict_json
 from ..system.process import Child, write
 from . import messages
 from .catalog import MAX_PAGES, Catalog, next_cursor, request
-from .effects import MAX_FRAME_BYTES, Effect, Outcome, Refused, ToClient, ToUpstream
+from .effects import MAX_FRAME_BYTES, Effect, Refused, ToClient, ToUpstream
 from .gate import Gate
 from .interceptor import Interceptor
 from .lines import Lines, dumps
@@ -244,9 +244,7 @@ class Session:
                 if len(line) > self._max_bytes:
                     raise _too_long(self._max_bytes)
                 if not self._listing.takes(line):
-                    # Outcomes last: the client need not wait for the record of what it is told.
-                    effects = self._interceptor.from_upstream(line)
-                    self._carry_out(sorted(effects, key=_is_outcome) if len(effects) > 1 else effects, _as_it_came)
+                    self._carry_out(self._interceptor.from_upstream(line), _as_it_came)
 
     def _read(self) -> bytes:
         self._reads += 1
@@ -276,10 +274,6 @@ class Session:
             answers.join(_LAST_SECONDS)
             if before % 2 and self._reads == before:
                 return
-
-
-def _is_outcome(effect: Effect) -> bool:
-    return isinstance(effect, Outcome)
 
 
 def _as_it_came(frame: bytes) -> bytes:

@@ -159,24 +159,19 @@ class Connection:
             return keep
         finally:
             self.is_answering = False
-            if response.on_sent:
-                response.on_sent()
             self._log(head.method, path, response.status, started)
 
     def _handled(self, head: Head, request: Request) -> tuple[Response, bytes | None, bool]:
         """The answer, its bytes (None for a stream), and whether the connection may be kept."""
-        on_sent = None
         try:
             response = self._terms.handle(request)
-            on_sent = response.on_sent
             keep = head.keep_alive and not response.close and not self._is_last
             if http_response.is_stream(response):
                 return response, None, keep
             return response, http_response.dumps(response, head.method, _connection(head, keep)), keep
         except Exception as error:
             self._report(_failed("the request could not be answered", error))
-            failure = GaitError("the request could not be answered", hint="see the server's log")
-            response = http_response.of_error(failure)._replace(on_sent=on_sent)
+            response = http_response.of_error(GaitError("the request could not be answered", hint="see the server's log"))
             return response, http_response.dumps(response, head.method, http_response.CLOSE), False
 
     def _refuse(self, refusal: Refusal, head: Head | None) -> None:

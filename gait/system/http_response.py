@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Callable, Iterator, NamedTuple
+from typing import Iterator, NamedTuple
 
 from ..errors import GaitError
 from ..formats import jcs
@@ -24,15 +24,13 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 class Response(NamedTuple):
     """An answer.  A body that is an iterator is streamed: each part is sent as it comes, and an empty part sends
-    nothing but has the listener look whether the client is still there; it is closed (`close()`) in any case.
-    `on_sent` is called once a body of bytes is sent, or could not be."""
+    nothing but has the listener look whether the client is still there; it is closed (`close()`) in any case."""
 
     status: int
     body: bytes | Iterator[bytes] = b""
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     close: bool = False
-    on_sent: Callable[[], None] | None = None
 
 
 def of_error(error: GaitError, headers: tuple[tuple[str, str], ...] = ()) -> Response:

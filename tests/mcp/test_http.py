@@ -212,7 +212,7 @@ def test_the_upstream_gets_the_same_bytes_and_its_own_host(server, setup, client
 def test_outcomes(setup, client):
     for tool in ("echo", "fails", "stream"):
         got = post(client, call(tool))
-    assert setup.gate.statuses == ["ok", "error", "ok"]
+    wait_for(lambda: setup.gate.statuses == ["ok", "error", "ok"])
     assert setup.gate.outcomes[0].size_bytes > 50
     data = [line[5:] for line in got.body.splitlines() if line.startswith(b"data:{")][-1]
     assert setup.gate.outcomes[2].result_digest == hashlib.sha256(data).hexdigest()
@@ -353,7 +353,7 @@ def test_a_session_and_its_end(server, setup, client):
     assert Got(client.getresponse()).status == 204
     got = post(client, call("echo", 2), session)
     assert got.status == 404 and got.value["error"]["message"] == "Session not found"
-    assert setup.gate.statuses == ["ok", "error"]
+    wait_for(lambda: setup.gate.statuses == ["ok", "error"])
 
 
 def test_a_stream_that_is_resumed(server, setup, client):
@@ -364,7 +364,7 @@ def test_a_stream_that_is_resumed(server, setup, client):
     client.request("GET", "/mcp", headers={**session, "Accept": "text/event-stream", "Last-Event-ID": "e-7"})
     got = Got(client.getresponse())
     assert got.body.startswith(b"id: after-e-7\r\nevent: message\ndata:{") and got.events[0]["id"] == "r"
-    assert setup.gate.statuses == ["ok"]
+    wait_for(lambda: setup.gate.statuses == ["ok"])
     assert server.log()[-1] == {"method": "GET", "session": session["Mcp-Session-Id"], "last": "e-7"}
 
 
@@ -387,7 +387,7 @@ def test_a_request_of_the_server_during_a_stream(server, setup, client):
     assert post(other, {"jsonrpc": "2.0", "id": "s-1", "result": {"role": "assistant"}}, session).status == 202
     other.close()
     assert b'"answered": true' in stream.read()
-    assert setup.gate.statuses == ["ok"]
+    wait_for(lambda: setup.gate.statuses == ["ok"])
 
 
 def test_a_call_that_the_client_cancels(server, setup, client):
@@ -456,14 +456,14 @@ def test_the_listeners_end_does_not_wait_for_a_hanging_upstream(server, setup, c
     client.request("POST", "/mcp", json.dumps(call("hangs")), JSON)
     wait_for(server.messages)
     assert setup.running.stop(grace=0.3) < 3
-    assert setup.gate.statuses == ["cancelled"]
+    wait_for(lambda: setup.gate.statuses == ["cancelled"])
 
 
 def test_an_upstream_that_is_not_there(server, setup, client):
     server.close()
     got = post(client, call("echo", "x"))
     assert got.status == 502 and got.value["id"] == "x" and got.value["error"]["code"] == -32000
-    assert setup.gate.statuses == ["error"]
+    wait_for(lambda: setup.gate.statuses == ["error"])
 
 
 def answer(headers: bytes, body: bytes = b"", status: bytes = b"200 OK") -> bytes:
@@ -555,7 +555,7 @@ def test_an_upstream_that_is_too_slow(server):
         client = setup.connect()
         got = post(client, call("hangs", 3))
         assert got.status == 504 and got.value["id"] == 3 and got.value["error"]["code"] == -32001
-        assert setup.gate.statuses == ["timeout"]
+        wait_for(lambda: setup.gate.statuses == ["timeout"])
         client.close()
 
 
@@ -590,7 +590,8 @@ def test_eight_clients_at_once(server, setup):
         thread.start()
     for thread in threads:
         thread.join()
-    assert not failures and setup.gate.statuses == ["ok"] * 160
+    assert not failures
+    wait_for(lambda: setup.gate.statuses == ["ok"] * 160)
     assert len({entry["connection"] for entry in server.log()}) <= 8
 
 

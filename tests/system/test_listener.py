@@ -147,16 +147,6 @@ def test_a_handler_may_close(running):
         assert [(a.status, a.headers["connection"]) for a in server.ask(GET + GET)] == [(404, "close")]
 
 
-@pytest.mark.parametrize("body,headers", [(b"{}", ()), (b"x" * 3_000_000, ()), (b"{}", (("Bad\n", "x"),))], ids=["sent", "not taken", "refused"])
-def test_on_sent_is_called_once_whatever_became_of_the_answer(body, headers):
-    calls, called = [], threading.Event()
-    with Running(lambda r: Response(200, body, headers=headers, on_sent=lambda: (calls.append(1), called.set()))) as server:
-        with server.connect() as sock:
-            sock.sendall(closed_get())
-        assert called.wait(5)
-    assert calls == [1]
-
-
 def test_the_access_log():
     with Running() as server:
         server.ask(post(b"{}", "/a?secret=1") + closed_get("/b"))
