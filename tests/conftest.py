@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import site
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def pytest_configure() -> None:
             del os.environ[name]
     for name in ("SOURCE_DATE_EPOCH", "PYTEST_ADDOPTS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "NO_COLOR", "FORCE_COLOR"):
         os.environ.pop(name, None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it puts in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # pytest may be installed for the user only: children find it although HOME is another one.
     os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
 
