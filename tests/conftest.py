@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Set by `make fuzz`, `make coverage` or whoever wants more rounds (see tests/service) for this run; everything else that begins with GAIT_ is Gait's own setting.
 KEPT = ("GAIT_FUZZ_ROUNDS", "GAIT_FUZZ_SEED", "GAIT_ROOT", "GAIT_KILL_ROUNDS", "GAIT_SOAK", "GAIT_MUTATIONS")
 
+# Folders whose tests start many processes and wait for them.
+SLOW = frozenset(("service", "skills"))
+
 
 def pytest_configure() -> None:
     """Drop what would change the answers of Gait, or of a pytest that a test starts."""
@@ -29,8 +32,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make fuzz` runs every test that takes its rounds from GAIT_FUZZ_ROUNDS."""
+    """`make fuzz` runs every test that takes its rounds from GAIT_FUZZ_ROUNDS; a brief run leaves out whole folders of processes."""
     for item in items:
+        if SLOW.intersection(item.path.parts):
+            item.add_marker("slow")
         code = getattr(getattr(item, "function", None), "__code__", None)
         if code and {"ROUNDS", "rounds", "fuzz_rounds"}.intersection(code.co_names):
             item.add_marker("fuzz")
