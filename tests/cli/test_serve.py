@@ -94,3 +94,31 @@ def test_help_names_every_option(capsys):
     text = capsys.readouterr().out
     for name in ("--trust-context", "--workers", "--allow-client-artifact-paths", "--otlp-endpoint", "--chain", "--keep-segments"):
         assert name in text
+
+
+# --- the gateway's options: what is refused -> a word of the message
+GATEWAY = {
+    "--upstream ftp://x/": "http(s)://",
+    "--upstream http://192.0.2.1/mcp": "https",
+    "--upstream http://127.0.0.1:1/a --upstream http://127.0.0.1:1/b": "each name once",
+    "--upstream a=http://127.0.0.1:1/a --upstream http://127.0.0.1:1/b": "name of its own",
+    "--upstream a__b=http://127.0.0.1:1/": "http(s)://",
+    "--upstream a=": "expected a value",
+    "--upstream-auth-env TOKEN": "the name of an --upstream",
+    "--upstream-command true --workers 2": "--workers 1",
+    "--upstream-command ''' ": "words as in a shell",
+    "--upstream http://127.0.0.1:1/ --upstream-timeout 0": "more than none",
+    "--upstream-command true --close-after-silence -1": "--close-after-silence",
+    "--upstream http://127.0.0.1:1/ --lock nowhere.lock": "nowhere.lock",
+    "--upstream http://127.0.0.1:1/ --config nowhere.yaml": "nowhere.yaml",
+}
+
+
+@pytest.mark.parametrize("words", GATEWAY)
+def test_a_gateway_that_could_not_work_is_refused(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKEN", TOKEN)
+    (tmp_path / "policy.yaml").write_text("default_verdict: block\n")
+    arguments = [*words.split(" ")] if "'''" not in words else ["--upstream-command", "'"]
+    assert main(["mcp", "serve", "--policy", "policy.yaml", "--listen", "127.0.0.1:0", *arguments]) != 0
+    assert GATEWAY[words] in capsys.readouterr().err
