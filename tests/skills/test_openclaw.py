@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Iterator
@@ -19,20 +18,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SKILL = ROOT / "skills/openclaw"
-CHECKOUT = Path(tempfile.mkdtemp(prefix="gait-checkout-"))  # whoever edits the tree meanwhile changes nothing here
-INSTALLER = CHECKOUT / "scripts/install_openclaw_skill.sh"
+# `make coverage` measures the processes that are started here, too.
+MEASURED = {name: os.environ[name] for name in ("COVERAGE_PROCESS_START", "COVERAGE_FILE", "GAIT_ROOT") if name in os.environ}
+INSTALLER = ROOT / "scripts/install_openclaw_skill.sh"
 NODE = shutil.which("node")
 EXEC = {"toolName": "exec", "params": {"command": "rm -rf /"}, "toolCallId": "c1"}
 READ = {"toolName": "read", "params": {"path": "notes.txt"}, "toolCallId": "c2"}
 ALLOW_ALL = "default_verdict: allow\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def checkout() -> Iterator[None]:
-    """A copy of what the installer needs."""
-    copy_checkout(CHECKOUT)
-    yield
-    shutil.rmtree(CHECKOUT)
 
 
 def copy_checkout(folder: Path) -> None:
@@ -58,7 +50,7 @@ class Site:
         if not (self.bin / "python3").exists():
             (self.bin / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
             (self.bin / "python3").chmod(0o755)
-        self.env = {"HOME": str(home), "PATH": str(self.bin), "LC_ALL": "C.UTF-8"}
+        self.env = {"HOME": str(home), "PATH": str(self.bin), "LC_ALL": "C.UTF-8", **MEASURED}
 
     @property
     def state(self) -> Path:
@@ -308,7 +300,7 @@ def test_any_home_and_any_checkout_does(name: str, tmp_path: Path) -> None:
     site = Site(home)
     assert site.json()["result"] == "installed"
     checkout = home / "checkout"
-    shutil.copytree(CHECKOUT, checkout)
+    copy_checkout(checkout)
     done = subprocess.run(["sh", "./install_openclaw_skill.sh", "--json"], cwd=checkout / "scripts", env=site.env, capture_output=True, text=True)
     assert json.loads(done.stdout)["result"] == "unchanged", done.stderr
 
