@@ -167,7 +167,8 @@ def test_a_full_disk_and_a_journal_that_cannot_be(hook, home):
     assert refused(hook("claude-code", "allow", "--journal", home / "other"), "0600")
 
 
-def test_its_own_deadline(hook, home, patience):
+def test_its_own_deadline(hook, home, monkeypatch, patience):
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)  # coverage's own locks do not survive an exit from anywhere
     hook()
     with open(home / "journal/oneshot/lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

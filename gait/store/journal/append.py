@@ -6,7 +6,7 @@ Invariant: `append` returns only when the record is in the chain, and on the dis
 from __future__ import annotations
 
 import os
-from threading import Condition, Lock
+from threading import Condition, RLock
 from types import TracebackType
 
 from ...errors import StorageError
@@ -31,7 +31,8 @@ class Journal:
         self.root = os.path.abspath(root)
         self._power = durability == "power"
         self._writer = Writer(os.path.join(self.root, records.check_chain(chain)), chain, ring, limits, self._power)
-        self._lock = Lock()  # not the condition itself: entering that can be interrupted with the lock taken
+        # Python 3.9 may deliver a signal between the body of `with` and the release: the same thread must get in again.
+        self._lock = RLock()  # not the condition itself: entering that can be interrupted with the lock taken
         self._changed = Condition(self._lock)
         self._syncing = False
         self._is_open = False
