@@ -8,7 +8,7 @@ DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
 # .venv's own: it measures the processes that tests start.
 OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
 
-.PHONY: help test lint compile architecture shell types check fixtures fixtures-check \
+.PHONY: dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
 	integration-openclaw openclaw-skill-install matrix clean
 
@@ -80,6 +80,12 @@ openclaw-skill-install: ## the OpenClaw package's layout and its installer, in a
 
 integration-openclaw: ## real OpenClaw with the plugin (npm; exit 77: skipped)
 	@$(PYTHON) scripts/integration_openclaw.py $(ARGS)
+
+dist: ## build gait.pyz, the vendored copy, sdist and wheel (where setuptools is), and their sums, in dist/
+	@$(PYTHON) scripts/dist.py
+
+vendor-check: ## install each artifact of dist/ in an empty folder and run the demo there
+	@$(PYTHON) scripts/vendor_check.py
 
 matrix: ## run the tests with every Python 3.9 to 3.13 found, in .venvs/
 	@$(PYTHON) scripts/matrix.py $(ARGS)

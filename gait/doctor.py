@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 
+from . import build
 from .formats.documents import NamedTuple
 from .errors import GaitError
 from .store import keys
@@ -56,11 +57,10 @@ def _import_path() -> Check:
         origin = os.path.realpath(getattr(sys.modules.get(name), "__file__", None) or os.__file__)
         if not origin.startswith(library):
             return Check("import_path", "fail", f"{name} was imported from {origin}", f"remove {origin}")
-    launcher = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gait.py")
     if sys.flags.isolated:
         return Check("import_path", "ok", "isolated (-I)")
     detail = "not isolated: a file in the working directory or PYTHONPATH may shadow a module"
-    return Check("import_path", "warn", detail, f"call python3 -I {launcher}")
+    return Check("import_path", "warn", detail, f"call python3 -I {build.launcher(build.root()) or '-m gait'}")
 
 
 def _home() -> Check:

@@ -25,6 +25,7 @@ LAYERS = {
     **{"regress": 5, "registry": 5, "guard": 5, "system": 6, "store": 7},
     # The one path from a call to a signed record, which mcp, service, hosts and the command line share.
     "judge": 7.5,
+    "build": 6,
     **{"mcp": 8, "service": 8, "hosts": 8, "bridges": 8, "doctor": 8, "cli": 9, "__main__": 10},
 }
 SYSTEM = LAYERS["system"]

@@ -51,7 +51,7 @@ def test_make_alone_prints_the_targets(tree):
     done = make(tree)
     assert done.returncode == 0
     printed = re.findall(r"^make (\S+) +\S", done.stdout, re.M)
-    wanted = "help test lint check coverage fuzz bench matrix types fixtures clean"
+    wanted = "help test lint check coverage fuzz bench matrix types fixtures clean dist"
     assert set(wanted.split()) <= set(printed)
 
 

@@ -249,7 +249,7 @@ def _next() -> list[str]:
 def _program() -> str:
     """How this command was called, to be called again."""
     name = sys.argv[0] if sys.argv else ""
-    if os.path.basename(name) == "gait.py":
+    if os.path.basename(name).endswith(("gait.py", ".pyz")):
         return shared.plain(f"python3 {'-I ' if sys.flags.isolated else ''}{name}")
     return "python3 -m gait" if os.path.basename(name) == "__main__.py" else "gait"
 

@@ -1,4 +1,4 @@
-"""`gait version`: it imports nothing else of Gait, so that it works when the rest does not."""
+"""`gait version`: it imports nothing else of Gait but build.py for --json, so that it works when the rest does not."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the version; exit code 0."""
-    value = {"ok": True, "version": __version__, "python": "%d.%d.%d" % sys.version_info[:3]}
-    print(json.dumps(value) if args.json else f"gait {__version__}")
+    if not args.json:
+        print(f"gait {__version__}")
+        return 0
+    from .. import build
+
+    python = "%d.%d.%d" % sys.version_info[:3]
+    print(json.dumps({"ok": True, "version": __version__, "python": python, "build_digest": build.digest()}))
     return 0

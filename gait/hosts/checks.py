@@ -104,7 +104,7 @@ def _missing(words: list[str]) -> str:
     """What a command line names and is not there, empty when all is."""
     if not os.access(words[0], os.X_OK):
         return f"{words[0]} cannot be run"
-    return next((f"{word} is not there" for word in words[1:3] if word.endswith("gait.py") and not os.path.isfile(word)), "")
+    return next((f"{word} is not there" for word in words[1:3] if word.endswith(("gait.py", ".pyz")) and not os.path.isfile(word)), "")
 
 
 # --- what each host has to switch hooks off ------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 
+from .. import build
 from ..errors import GaitError, InvalidInput
 from ..formats import strict_json
 from ..formats.documents import NamedTuple
@@ -50,6 +51,8 @@ def install(options: Options, scope: str) -> Done:
     host, path = options.host.name, settings_files.path_of(options.host.name, scope)
     command = command_line(options)
     _check(options)
+    if not settings_files.is_ours(host, command):
+        raise InvalidInput("a hook of this file would not be found again", where=build.root(), hint="rename it so that its name ends in .pyz", code="python_unknown")
     with settings_files.lock():
         text, value = settings_files.load(path)
         new = _edited(host, path, text, value, command)
@@ -86,12 +89,11 @@ def command_line(options: Options) -> str:
 
 
 def launcher() -> list[str]:
-    """This Python, isolated, with the launcher beside the package; an installed package is run by its name."""
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    """This Python, isolated, with the launcher beside the package or the zip application; an installed package is run by its name."""
     named = os.path.join(os.path.dirname(sys.executable), "python3")
     python = named if os.path.exists(named) else sys.executable
-    launcher = os.path.join(folder, "gait.py")
-    return [python, "-I", launcher] if os.path.isfile(launcher) else [python, "-I", "-m", "gait"]
+    script = build.launcher(build.root())
+    return [python, "-I", script] if script else [python, "-I", "-m", "gait"]
 
 
 def _check(options: Options) -> None:

@@ -121,7 +121,13 @@ def hooks_in(host: str, value: object) -> Iterator[Hook]:
 def is_ours(host: str, command: object) -> bool:
     """True for a command line that runs `gait hook HOST`."""
     words = words_of(command)
-    return any(words[at - 1].rpartition("/")[2] in ("gait", "gait.py") and words[at + 1] == host for at in _places(words))
+    return any(_is_gait(words[at - 1]) and words[at + 1] == host for at in _places(words))
+
+
+def _is_gait(word: str) -> bool:
+    """A launcher, the installed command or module, or a zip application of whatever name."""
+    name = word.rpartition("/")[2]
+    return name in ("gait", "gait.py") or name.endswith(".pyz")
 
 
 def words_of(command: object) -> list[str]:

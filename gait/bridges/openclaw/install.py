@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from ... import build
 from ...errors import GaitError, UnsafeOperation
 from ...formats import strict_json
 from ...formats.documents import NamedTuple
@@ -78,7 +79,7 @@ def install(places: Places, wish: Wish, edits: host.Edits) -> Done:
     sums = package.sums_of(contents)
     if wish.dry_run:
         is_there = is_ours(places.skill)
-        return Done("would update" if is_there else "would install", places, package.digest_of(sums))
+        return Done("would update" if is_there else "would install", places, build.digest_of(sums))
     made = tree.make_parents(places.skill)
     with tree.turn(os.path.dirname(places.skill)):
         check_folder(places.skill, MANIFEST)
@@ -91,7 +92,7 @@ def install(places: Places, wish: Wish, edits: host.Edits) -> Done:
         found = tuple(checks.check(places, asks_host=bool(work.changed), is_just_checked=True))
     result = "unchanged" if not work.changed else "updated" if work.was_there else "installed"
     told = (tuple(work.changed), tuple(work.kept), tuple(work.backups), tuple(work.warnings))
-    return Done(result, places, package.digest_of(sums), *told, checks=found)
+    return Done(result, places, build.digest_of(sums), *told, checks=found)
 
 
 def verify(places: Places) -> Done:
@@ -100,7 +101,7 @@ def verify(places: Places) -> Done:
     sums: Mapping[str, str] = {}
     if found[0].status == "ok":
         sums = package.read_manifest(places.skill)
-    return Done("verified" if not any(item.status == "fail" for item in found) else "not as it should be", places, package.digest_of(sums) if sums else "", checks=found)
+    return Done("verified" if not any(item.status == "fail" for item in found) else "not as it should be", places, build.digest_of(sums) if sums else "", checks=found)
 
 
 def uninstall(places: Places, wish: Wish, edits: host.Edits) -> Done:

@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
-from ... import __version__
+from ... import __version__, build
 from ...errors import GaitError, InvalidInput, MissingDependency, VerificationFailed
 from ...formats import strict_json
 from ...formats.documents import NamedTuple
@@ -29,7 +29,6 @@ EDITABLE = ("policy.yaml", "skill_config.json")
 EXECUTABLE = (ENTRYPOINT, "gait.py")
 SHIPPED = ("SKILL.md", "README.md", *EDITABLE, ENTRYPOINT, *(f"plugin/{name}" for name in PLUGIN))
 _MAX_BYTES = 4 * 1024 * 1024
-_SKIPPED = ("__pycache__", ".mypy_cache", ".pytest_cache")
 
 
 class Finding(NamedTuple):
@@ -59,14 +58,11 @@ def shipped(root: str) -> dict[str, bytes]:
 
 def _own_files(root: str) -> Iterator[str]:
     """The regular files below a folder, without what tools leave there; a symlink is refused."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if not stat.S_ISREG(os.lstat(path).st_mode):
-                raise InvalidInput("expected a regular file", where=path, hint="copy the checkout anew", code="package_invalid")
-            if not name.endswith((".pyc", ".tmp")) and not name.startswith("."):
-                yield os.path.relpath(path, root).replace(os.sep, "/")
+    for name in build.own_files(root):
+        path = os.path.join(root, name)
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise InvalidInput("expected a regular file", where=path, hint="copy the checkout anew", code="package_invalid")
+        yield name
 
 
 def _read(path: str) -> bytes:
@@ -74,11 +70,6 @@ def _read(path: str) -> bytes:
 
 
 # --- the manifest --------------------------------------------------------------------------------
-
-
-def digest_of(sums: Mapping[str, str]) -> str:
-    """The package digest: SHA-256 of the sorted `path:sha256` lines, joined by newlines."""
-    return hashlib.sha256("\n".join(f"{path}:{sums[path]}" for path in sorted(sums)).encode("utf-8")).hexdigest()
 
 
 def sums_of(contents: Mapping[str, bytes]) -> dict[str, str]:
@@ -99,7 +90,7 @@ def manifest(contents: Mapping[str, bytes]) -> dict[str, object]:
         "plugin": {"id": NAME, "path": "plugin", "entrypoint": "plugin/index.js"},
         "requires": {"bins": ["python3"], "python": ">=3.9", "openclaw": ">=2026.3.28"},
         "files": [{"path": path, "sha256": digest} for path, digest in sums.items()],
-        "package_digest": digest_of(sums),
+        "package_digest": build.digest_of(sums),
         "signatures": [],
     }
 
@@ -119,7 +110,7 @@ def read_manifest(folder: str) -> dict[str, str]:
         sums = {str(item["path"]): str(item["sha256"]) for item in value["files"]}  # type: ignore[attr-defined]
     except (GaitError, OSError, LookupError, TypeError) as error:
         raise VerificationFailed(f"no manifest of {NAME}: {error}", where=path, hint="install it again", code="manifest_invalid") from None
-    if digest_of(sums) != value.get("package_digest"):
+    if build.digest_of(sums) != value.get("package_digest"):
         raise VerificationFailed("the package digest is not that of its files", where=path, hint="install it again", code="manifest_invalid")
     return sums
 

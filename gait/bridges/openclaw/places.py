@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 
+from ... import build
 from ...errors import InvalidInput, UnsafeOperation
 from ...formats.documents import NamedTuple
 from .package import MANIFEST, NAME
@@ -34,9 +35,8 @@ def find(target: str | None, plugin: str | None, has_plugin: bool = True) -> Pla
     config = _given("OPENCLAW_CONFIG_PATH") or os.path.join(state, "openclaw.json")
     skill = _option("--target-dir", target) or os.path.join(state, "skills", NAME)
     folder = _option("--plugin-dir", plugin) or os.path.join(state, "extensions", NAME)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     workspace = os.path.join(state, "workspace")
-    return Places(root, state, os.path.abspath(config), skill, folder if has_plugin else "", workspace, shutil.which("openclaw") or "")
+    return Places(build.root(), state, os.path.abspath(config), skill, folder if has_plugin else "", workspace, shutil.which("openclaw") or "")
 
 
 def _state() -> str:
