@@ -7,19 +7,12 @@ and some of them at a 2 without a reason.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Mapping
 
 from ..errors import GaitError, InvalidInput, StorageError
 from ..formats import strict_json
-from ..formats.documents import TYPE_CHECKING
-from . import hook
+from . import decision, hook
 from .options import Options, read
-
-if TYPE_CHECKING:
-    from ..gate.matching import CompiledPolicy
-    from ..signing.keys import Keyring
 
 REFUSED = 2
 _MAX_BYTES = 16 * 1024 * 1024
@@ -75,76 +68,16 @@ def decide(options: Options, raw: bytes) -> str:
     """The answer to one event, decided and recorded.  GaitError: there is none; an event without a decision is recorded too."""
     try:
         value = strict_json.loads(raw, "event", _MAX_BYTES)
-        return hook.answer(options.host, value, _decision(options, raw, value), options.approve)
+        return hook.answer(options.host, value, decision.decide(options, raw, value).value, options.approve)
     except GaitError as error:
-        _record_refusal(options, raw, error)
+        decision.refused(options, raw, error)
         raise
-
-
-def _decision(options: Options, raw: bytes, value: object) -> Mapping[str, object]:
-    if options.server:
-        from .server import ask
-
-        found = ask(options.server, options.token_env, options.host.adapter, options.context(), raw)
-        if found:
-            return found
-    from ..judge import Call, judge
-
-    call = Call(raw, value, "event", options.host.adapter, options.context(), capture="reference")
-    ring = _ring(options)
-
-    def sign(record: dict[str, object]) -> dict[str, object]:
-        from ..store.journal.oneshot import append_once
-
-        return append_once(_journal(options), record, ring)
-
-    return judge(_policy(options), call, sign).to_value(None)
-
-
-def _policy(options: Options) -> CompiledPolicy:
-    from ..gate import policy
-    from ..gate.matching import compile_policy
-    from ..system import files
-
-    path = options.policy or os.path.join(_home(), "policy.yaml")
-    return compile_policy(policy.loads(files.read_bounded(path, policy.MAX_BYTES, "policy"), path))
-
-
-def _ring(options: Options) -> Keyring:
-    from ..store import keys
-
-    return keys.signing_keyring(options.key_mode, options.private_key, options.private_key_env)[0]
-
-
-def _journal(options: Options) -> str:
-    return options.journal or os.path.join(_home(), "journal")
 
 
 def _settle(options: Options) -> None:
     """--home stands in for $GAIT_HOME from here on."""
     if options.home:
         os.environ["GAIT_HOME"] = options.home
-
-
-def _home() -> str:
-    from ..store import keys
-
-    return keys.home()
-
-
-def _record_refusal(options: Options, raw: bytes, error: GaitError) -> None:
-    """An event that got no decision leaves its digest, size and reason, nothing of its content."""
-    if isinstance(error, StorageError):
-        return  # the journal itself, most likely; what failed first is what the host must hear
-    from ..store.journal import records
-    from ..store.journal.oneshot import append_once
-    from ..system import clock
-
-    details: dict[str, object] = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw), "reason": error.error_code}
-    try:
-        append_once(_journal(options), records.event("refused_input", clock.now_text(), details), _ring(options))
-    except GaitError:
-        pass  # the call is refused all the same
 
 
 def check_ready(options: Options) -> None:
@@ -156,9 +89,9 @@ def check_ready(options: Options) -> None:
     if options.risk_class.strip().lower() not in RISK_CLASSES:
         raise InvalidInput(f"must be one of {', '.join(RISK_CLASSES)}", where="--risk-class", code="invalid_usage")
     _settle(options)
-    _policy(options)
-    ring = _ring(options)
-    folder = os.path.join(_journal(options), oneshot.CHAIN)
+    decision.policy(options)
+    ring = decision.ring(options)
+    folder = os.path.join(decision.journal(options), oneshot.CHAIN)
     files.private_directory(folder)
     tail.find(folder, oneshot.CHAIN, ring)
 

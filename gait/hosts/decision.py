@@ -1,0 +1,111 @@
+"""The decision on one call that a host hands over: a running service's, or this process's own, which a journal holds first."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+
+from ..errors import GaitError, StorageError
+from ..formats.documents import TYPE_CHECKING, NamedTuple
+from .options import Options
+
+if TYPE_CHECKING:
+    from ..gate.matching import CompiledPolicy
+    from ..judge import Judged
+    from ..signing.keys import Keyring
+
+_compiled: dict[str, tuple[bytes, CompiledPolicy]] = {}  # a policy's path -> its last bytes and what they mean
+
+
+class Decided(NamedTuple):
+    """A decision as `Judged.to_value` and the decision API give it; `judged` is None when a service made it."""
+
+    value: Mapping[str, object]
+    judged: Judged | None = None
+
+
+def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> Decided:
+    """The decision on the call `raw`, parsed as `value`; recorded.  GaitError: there is none.
+
+    `upstream` names what an allowed call is given to, when the caller will record its `outcome`.
+    """
+    if options.server:
+        from .server import ask
+
+        found = ask(options.server, options.token_env, options.host.adapter, options.context(), raw)
+        if found:
+            return Decided(found)
+    from ..judge import Call, judge
+
+    call = Call(raw, value, "event", options.host.adapter, options.context(), upstream=upstream, capture="reference")
+    keys = ring(options)
+
+    def sign(record: dict[str, object]) -> dict[str, object]:
+        from ..store.journal.oneshot import append_once
+
+        return append_once(journal(options), record, keys)
+
+    judged = judge(policy(options), call, sign)
+    return Decided(judged.to_value(None), judged)
+
+
+def policy(options: Options) -> CompiledPolicy:
+    """The policy of a host, read from its file each time.  GaitError: it cannot be used."""
+    from ..gate import policy as policies
+    from ..gate.matching import compile_policy
+    from ..system import files
+
+    path = options.policy or os.path.join(_home(), "policy.yaml")
+    data = files.read_bounded(path, policies.MAX_BYTES, "policy")
+    known = _compiled.get(path)
+    if known is None or known[0] != data:
+        _compiled[path] = known = data, compile_policy(policies.loads(data, path))
+    return known[1]
+
+
+def ring(options: Options) -> Keyring:
+    """The keys that sign a host's records.  GaitError: they cannot be used."""
+    from ..store import keys
+
+    return keys.signing_keyring(options.key_mode, options.private_key, options.private_key_env)[0]
+
+
+def journal(options: Options) -> str:
+    """The folder of the journal."""
+    return options.journal or os.path.join(_home(), "journal")
+
+
+def refused(options: Options, raw: bytes, error: GaitError) -> None:
+    """Record a call that got no decision: its digest, size and reason, nothing of its content.  Raises no GaitError."""
+    if isinstance(error, StorageError):
+        return  # the journal itself, most likely; what failed first is what the host must hear
+    details: dict[str, object] = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw), "reason": error.error_code}
+    _event(options, "refused_input", details)
+
+
+def outcome(options: Options, record: Mapping[str, object], status: str, seconds: float) -> None:
+    """Record what became of an allowed call whose decision is `record`.  Raises no GaitError: verification lists the gap."""
+    from ..store.journal import outcomes
+    from ..system import clock
+
+    duration_ms = 0.0 if clock.is_fixed() else round(seconds * 1000, 3)
+    sequence: int = record["sequence"]  # type: ignore[assignment]
+    _event(options, "outcome", outcomes.details(str(record["upstream"]), sequence, str(record["trace_id"]), status, "", 0, duration_ms))
+
+
+def _event(options: Options, name: str, details: dict[str, object]) -> None:
+    from ..store.journal import records
+    from ..store.journal.oneshot import append_once
+    from ..system import clock
+
+    try:
+        append_once(journal(options), records.event(name, clock.now_text(), details), ring(options))
+    except GaitError:
+        pass  # the call is refused, or over, all the same
+
+
+def _home() -> str:
+    from ..store import keys
+
+    return keys.home()
