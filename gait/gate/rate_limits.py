@@ -1,0 +1,98 @@
+"""What a decision would use up: quotas of rate limits and budgets, with the arithmetic of fixed windows.
+
+A quota names one count by a digest, so that no identity or session id is stored, however long it is.  Windows are fixed: they
+begin at whole minutes, hours and days of UTC.
+"""
+
+from __future__ import annotations
+
+from ..formats import jcs
+from ..formats.documents import NamedTuple
+from .intent import IntentRequest
+from .policy import Rule
+
+WINDOW_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+UNITS = 1_000_000  # a budget counts millionths, so that ten times 0.1 is 1
+_MAX_DIGITS = 400  # of an amount's decimal form; the largest double has 309
+
+
+class Quota(NamedTuple):
+    """A count that must not pass `limit`, and what one decision adds to it.
+
+    `window_seconds` 0 is one window without an end, which may be forgotten when `expires_at` (seconds since 1970) has passed.
+    """
+
+    key: str
+    limit: int
+    amount: int = 1
+    window_seconds: int = 0
+    expires_at: float = 0.0
+
+    def start(self, now: float) -> int:
+        """When the window of `now` began, in seconds since 1970."""
+        return int(now // self.window_seconds) * self.window_seconds if self.window_seconds else 0
+
+    def end(self, now: float) -> float:
+        """When its count may be forgotten."""
+        return self.start(now) + self.window_seconds if self.window_seconds else self.expires_at
+
+    def allows(self, used: int) -> bool:
+        """Whether this decision still fits."""
+        return used + self.amount <= self.limit
+
+
+def rate_limit(rule: Rule, intent: IntentRequest) -> Quota | None:
+    """The quota of a rule's rate limit; None when it has none."""
+    limit = rule.rate_limit
+    if limit is None:
+        return None
+    return Quota(_key("rate_limit", rule.name, limit.window, limit.scope, intent), limit.requests, 1, WINDOW_SECONDS[limit.window])
+
+
+def budget(rule: Rule, intent: IntentRequest) -> tuple[Quota | None, str]:
+    """The quota of a rule's budget, and why there can be none: empty, or `budget_amount_missing` or `budget_amount_invalid`."""
+    limit = rule.budget
+    if limit is None:
+        return None, ""
+    amount, problem = amount_of(intent.args, limit.argument)
+    if problem:
+        return None, problem
+    key = _key("budget", rule.name, limit.window, limit.scope, intent)
+    return Quota(key, limit.limit * UNITS, amount, WINDOW_SECONDS[limit.window]), ""
+
+
+def amount_of(args: object, argument: str) -> tuple[int, str]:
+    """The millionths in a numeric argument, rounded up, with a reason when it has none.
+
+    `a.b` is member b of the object a.  Only a JSON number that is not negative is an amount: text, true and null are not.
+    """
+    value = args
+    for name in argument.split("."):
+        if type(value) is not dict or name not in value:
+            return 0, "budget_amount_missing"
+        value = value[name]
+    if type(value) is int and 0 <= value:
+        return value * UNITS, ""
+    if type(value) is float and 0 <= value < float("inf"):
+        return _millionths(repr(value)), ""
+    return 0, "budget_amount_invalid"
+
+
+def _millionths(text: str) -> int:
+    """The millionths in a double's shortest decimal form (`12.5`, `1e-07`), rounded up: what is written is what counts."""
+    mantissa, _, exponent = text.partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits, places = int(whole + fraction), len(fraction) - int(exponent or 0) - 6
+    return digits * 10**-places if places <= 0 else -(-digits // 10 ** min(places, _MAX_DIGITS))
+
+
+def _key(kind: str, rule: str, window: str, scope: str, intent: IntentRequest) -> str:
+    """The digest that names a count.  Two calls share it when they match the same rule and are of one scope."""
+    context = intent.context
+    of_scope = {
+        "tool": [intent.tool_name],
+        "identity": [context.identity],
+        "tool_identity": [intent.tool_name, context.identity],
+        "session": [context.identity, context.session_id],
+    }
+    return jcs.digest([kind, rule, window, scope, *of_scope[scope]])
