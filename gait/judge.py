@@ -12,7 +12,7 @@ from time import perf_counter
 from . import adapters
 from .errors import InvalidInput
 from .formats import strict_json
-from .formats.documents import NamedTuple
+from .formats.documents import TYPE_CHECKING, NamedTuple
 from .gate import intent as intents
 from .gate import trace
 from .gate.decision import Decision
@@ -29,6 +29,19 @@ DEFAULTS = {"identity": "mcp-proxy", "workspace": ".", "risk_class": "high"}
 CLIENT_FIELDS = frozenset(("session_id", "request_id"))
 
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Outside(Protocol):
+        """What knows more than policy and intent: approvals, counters, brokers, stops.  Safe to call from any thread."""
+
+        def decide(self, compiled: CompiledPolicy, intent: IntentRequest, tokens: tuple[object, ...]) -> Decision:
+            """The decision with all that is known; what an allow uses up is used up, durably, when this returns.
+
+            Raises nothing that is a GaitError: what cannot be found out is missing.
+            """
+
+
 Record = dict[str, object]
 Sign = Callable[[Record], Record]
 
@@ -40,6 +53,7 @@ class Call(NamedTuple):
     `upstream` names the server that Gait itself will send an allowed call to; its record is completed by an outcome.
     `barred` is the reason for which the call is blocked whatever the policy says.
     `capture` (trace.CAPTURES) is what the record keeps of the intent.
+    `tokens`: approval token documents that came with the call, not believed yet.
     """
 
     raw: bytes
@@ -52,6 +66,7 @@ class Call(NamedTuple):
     upstream: str = ""
     barred: str = ""
     capture: str = "off"
+    tokens: tuple[object, ...] = ()
 
 
 class Judged(NamedTuple):
@@ -78,6 +93,8 @@ class Judged(NamedTuple):
         if intent:
             value["args_digest"] = intent.args_digest
         key_id = self.record["signature"]["key_id"]  # type: ignore[index]
+        if decision.evidence:
+            value.update(decision.evidence)
         value.update(trace_id=self.record["trace_id"], trace_path=trace_path, key_id=key_id)
         found = (*warnings, *(intent.warnings if intent else ()))
         return {**value, "warnings": list(found)} if found else value
@@ -99,9 +116,10 @@ def document(call: Call) -> object:
         raise
 
 
-def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
+def judge(compiled: CompiledPolicy, call: Call, sign: Sign, outside: Outside | None = None) -> Judged:
     """Decide a call and have the record signed: by `signer`, or by a journal, which also keeps it.
 
+    Without `outside` nothing but the policy and the call is known.  What an allow uses up stays used when signing fails.
     InvalidInput: the call has no normal form and is an IntentRequest, or fail_closed does not claim its risk class;
     nothing is recorded.
     """
@@ -117,13 +135,19 @@ def judge(compiled: CompiledPolicy, call: Call, sign: Sign) -> Judged:
             error.where = error.where or call.source
             raise
         return Judged(blocked, sign(trace.build_invalid(blocked, created_at, call.run_id, call.upstream)), None)
-    decision = barred(compiled, intent, call.barred) if call.barred else evaluate(compiled, intent)
+    decision = _decision(compiled, call, intent, outside)
     latency_ms = 0.0 if clock.is_fixed() else round((perf_counter() - started) * 1000, 3)
     record = trace.build(decision, intent, created_at, latency_ms, call.run_id, call.upstream)
     kept = trace.captured(intent, call.capture) if call.capture != "off" else None
     if kept:
         record["intent"] = kept
     return Judged(decision, sign(record), intent)
+
+
+def _decision(compiled: CompiledPolicy, call: Call, intent: IntentRequest, outside: Outside | None) -> Decision:
+    if call.barred:
+        return barred(compiled, intent, call.barred)
+    return outside.decide(compiled, intent, call.tokens) if outside else evaluate(compiled, intent)
 
 
 def signer(key: Key) -> Sign:

@@ -9,6 +9,8 @@ import pytest
 
 from gait.errors import InvalidInput, ParseError, VerificationFailed
 from gait.gate import matching, policy
+from gait.gate.evaluate import evaluate
+from gait.gate.facts import Facts, Proof
 from gait.gate.trace import CAPTURES
 from gait.judge import DEFAULTS, MAX_BYTES, Call, document, judge, read, signer
 from gait.signing import envelope
@@ -144,3 +146,17 @@ def test_size():
     with pytest.raises(ParseError, match="16777216 bytes"):
         read(b" " * (MAX_BYTES + 1), "call.json")
     assert isinstance(read(b"1", "call.json"), Call)
+
+
+def test_what_is_known_outside_decides_and_sees_the_tokens_that_came():
+    class Outside:
+        def decide(self, compiled, intent, tokens):
+            proof = Proof("allow", ("approval_granted",), evidence={"approval_token_ref": tokens[0]["token_id"]})
+            return evaluate(compiled, intent, Facts(approval=proof))
+
+    asked = call(INTENT)._replace(tokens=({"token_id": "t1"},))
+    approval = compiled(default_verdict="require_approval")
+    judged = judge(approval, asked, signer(KEY), Outside())
+    assert (judged.decision.verdict, judged.record["approval_token_ref"], judged.to_value(None)["approval_token_ref"]) == ("allow", "t1", "t1")
+    assert judge(approval, asked, signer(KEY)).decision.verdict == "require_approval"
+    assert judge(approval, asked._replace(barred="pinned"), signer(KEY), Outside()).decision.verdict == "block"

@@ -54,7 +54,8 @@ def decide(args: argparse.Namespace, call: Call) -> int:
         return _sign(args.journal, record, ring)
 
     compiled = shared.read_policy(args.policy)
-    judged = judge(compiled, call if args.journal is None else call._replace(capture=args.capture), sign)
+    call = call if args.journal is None else call._replace(capture=args.capture)
+    judged = judge(compiled, call, sign, shared.allowances(args))
     trace_path = _write(args, judged)
     value = _value(args, judged, trace_path, warnings)
     tried = _tried(compiled, judged) if args.explain else []

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from ..gate.matching import CompiledPolicy
+    from ..store.allowances import Allowances
     from ..store.keys import SigningKeys
 
 _COLORS = {"allow": "32", "block": "31", "require_approval": "33", "dry_run": "36", "ok": "32", "error": "31"}
@@ -130,6 +131,14 @@ def verifying_keys(args: argparse.Namespace) -> SigningKeys:
         hint = "name the key that signed: --key-mode prod --private-key FILE"
         raise MissingDependency("there is no dev key on this host", where=keys.dev_path(), hint=hint, code="key_missing")
     return signing_keys(args)
+
+
+def allowances(args: argparse.Namespace) -> Allowances:
+    """What an allow may use up, as the options say."""
+    from ..store import keys
+    from ..store.allowances import Allowances
+
+    return Allowances(keys.home())
 
 
 def emit(args: argparse.Namespace, value: dict[str, object], lines: list[str]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from ..formats.documents import NamedTuple
+from collections.abc import Mapping
 
+from ..formats.documents import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .facts import Needs
 
 # From the least to the most restrictive; only allow may execute.
 VERDICTS = ("allow", "dry_run", "require_approval", "block")
@@ -11,7 +15,11 @@ EXIT_CODES = {"allow": 0, "block": 3, "require_approval": 4, "dry_run": 9}
 
 
 class Decision(NamedTuple):
-    """What was decided, for which intent, under which policy; reason_codes and violations are sorted."""
+    """What was decided, for which intent, under which policy; reason_codes and violations are sorted.
+
+    `needs`: what the rule asks for beside the policy, None for nothing.  `evidence`: what was found out about it, members of the
+    record and of the answer.
+    """
 
     verdict: str
     reason_codes: tuple[str, ...]
@@ -20,6 +28,8 @@ class Decision(NamedTuple):
     policy_digest: str
     intent_digest: str
     required_approvals: int = 0
+    needs: Needs | None = None
+    evidence: Mapping[str, object] | None = None
 
     @property
     def exit_code(self) -> int:

@@ -1,8 +1,9 @@
-"""The one decision: evaluate(policy, intent) -> Decision.
+"""The one decision: evaluate(policy, intent, facts) -> Decision.
 
 Pure and total.  In this order: what fail_closed demands, the first rule that matches, what
 that rule's dataflow and endpoint add, and what an allow or an approval still needs.  Each
-step can only make the answer more restrictive, and any internal error is a block.
+step can only make the answer more restrictive, but for facts that prove an approval; any
+internal error is a block.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ from collections.abc import Iterable
 
 from . import constraints
 from .decision import Decision, stricter
+from .facts import NOTHING, Facts, Needs, proofs
 from .intent import IntentRequest, risk_class_of
 from .matching import CompiledPolicy, CompiledRule
-from .policy import FailClosed
+from .policy import FailClosed, Rule
+
+# verdict, reason codes, violations, and whether dataflow or endpoint asks for an approval.
+_Reached = tuple[str, "set[str]", "set[str]", bool]
 
 
-def evaluate(compiled: CompiledPolicy, intent: IntentRequest) -> Decision:
-    """The decision for one intent under one policy.  Never raises: an internal error blocks."""
+def evaluate(compiled: CompiledPolicy, intent: IntentRequest, facts: Facts = NOTHING) -> Decision:
+    """The decision for one intent under one policy.  Never raises: an internal error blocks.
+
+    Its `needs` says which facts could change it.
+    """
     try:
-        return _decide(compiled, intent)
+        return _decide(compiled, intent, facts)
     except Exception:  # total by design: an answer that could not be made is a block
         reasons, violations = ("evaluation_failed",), ("evaluation_failed",)
         return Decision("block", reasons, violations, "", compiled.policy.digest, intent.intent_digest)
@@ -42,18 +50,17 @@ def barred(compiled: CompiledPolicy, intent: IntentRequest, reason: str) -> Deci
     return _decision(compiled, intent, "block", (reason,), (reason,))
 
 
-def _decide(compiled: CompiledPolicy, intent: IntentRequest) -> Decision:
+def _decide(compiled: CompiledPolicy, intent: IntentRequest, facts: Facts) -> Decision:
     policy = compiled.policy
     if policy.fail_closed.enabled and intent.context.risk_class in policy.fail_closed.risk_classes:
         failures = _fail_closed(policy.fail_closed, intent)
         if failures:
             return _decision(compiled, intent, "block", [code for code, _ in failures], [word for _, word in failures])
-    rule = first_match(compiled, intent)
-    if rule is None:
+    matched = first_match(compiled, intent)
+    if matched is None:
         verdict = policy.default_verdict
-        return _demands(compiled, intent, None, verdict, {"default_" + verdict}, set())
-    verdict, reasons, violations = _constrained(rule, intent)
-    return _demands(compiled, intent, rule, verdict, reasons, violations)
+        return _demands(compiled, intent, facts, None, (verdict, {"default_" + verdict}, set(), False))
+    return _demands(compiled, intent, facts, matched.rule, _constrained(matched, intent))
 
 
 def _fail_closed(fail_closed: FailClosed, intent: IntentRequest) -> list[tuple[str, str]]:
@@ -82,45 +89,53 @@ def first_match(compiled: CompiledPolicy, intent: IntentRequest) -> CompiledRule
     return None
 
 
-def _constrained(rule: CompiledRule, intent: IntentRequest) -> tuple[str, set[str], set[str]]:
+def _constrained(rule: CompiledRule, intent: IntentRequest) -> _Reached:
     """The rule's effect, made stricter by its dataflow and endpoint, with all reasons and violations."""
     findings: list[constraints.Finding] = []
     if rule.rule.dataflow:
         findings += constraints.dataflow_findings(rule.rule.dataflow, intent)
     if rule.endpoint:
         findings += constraints.endpoint_findings(rule.endpoint, intent)
-    verdict, reasons, violations = rule.rule.effect, set(rule.reason_codes), set(rule.rule.violations)
+    verdict, reasons, violations, is_exact = rule.rule.effect, set(rule.reason_codes), set(rule.rule.violations), False
     for finding in findings:
         verdict = stricter(verdict, finding.action)
+        is_exact = is_exact or finding.action == "require_approval"
         reasons.add(finding.reason_code)
         violations.add(finding.violation)
-    return verdict, reasons, violations
+    return verdict, reasons, violations, is_exact
 
 
-def _demands(
-    compiled: CompiledPolicy,
-    intent: IntentRequest,
-    rule: CompiledRule | None,
-    verdict: str,
-    reasons: set[str],
-    violations: set[str],
-) -> Decision:
-    """What an allow or an approval still needs: here there are no tokens, brokers or counters, so each is missing."""
-    required = rule.rule.min_approvals if rule else 0
-    if verdict == "require_approval":
-        required = max(1, required)
-        reasons.add("approval_token_missing")
-        violations.add("approval_not_granted")
-    elif verdict == "allow" and rule:
-        if rule.rule.require_broker_credential:
-            verdict = "block"
-            reasons.add("broker_credential_required")
-            violations.add("broker_credential_missing")
-        if rule.rule.rate_limit or rule.rule.budget:
-            verdict = "block"
-            reasons.add("rate_limit_unavailable")
-            violations.add("rate_limit_unavailable")
-    return _decision(compiled, intent, verdict, reasons, violations, rule.rule.name if rule else "", required)
+def _demands(compiled: CompiledPolicy, intent: IntentRequest, facts: Facts, rule: Rule | None, reached: _Reached) -> Decision:
+    """What was reached, with what an allow or an approval still needs: what the facts do not prove is missing."""
+    verdict, reasons, violations, is_exact = reached
+    required = rule.min_approvals if rule else 0
+    name, needed, evidence = rule.name if rule else "", _needs(rule, verdict, is_exact), {}
+    if needed:
+        required = needed.approvals or required
+        verdict = "allow"
+        for proof in proofs(needed, facts):
+            verdict = stricter(verdict, proof.verdict)
+            reasons.update(proof.reason_codes)
+            violations.update(proof.violations)
+            evidence.update(proof.evidence)
+    decision = _decision(compiled, intent, verdict, reasons, violations, name, required)
+    return decision._replace(needs=needed, evidence=evidence) if needed else decision
+
+
+def _needs(rule: Rule | None, verdict: str, is_exact: bool) -> Needs | None:
+    """What a call still needs that a rule (None: the default verdict) leaves at allow or require_approval; None: nothing."""
+    if verdict == "allow":
+        if rule is None or not (rule.rate_limit or rule.budget or rule.require_broker_credential):
+            return None
+        approvals = 0
+    elif verdict == "require_approval":
+        if rule is None:
+            return Needs(1, False, is_exact, None, None, False, "", ())
+        approvals = max(1, rule.min_approvals)
+    else:
+        return None
+    limits, broker = (rule.rate_limit, rule.budget), (rule.require_broker_credential, rule.broker_reference, rule.broker_scopes)
+    return Needs(approvals, rule.require_distinct_approvers, is_exact, *limits, *broker)
 
 
 def _decision(

@@ -14,6 +14,7 @@ from ..formats.fields import Fields, refuse, show
 from . import places
 from .decision import VERDICTS
 from .intent import ENDPOINT_CLASSES, PROVENANCE_SOURCES, RISK_CLASSES, TARGET_KINDS
+from .limits import SCOPES, WINDOWS, Budget, RateLimit
 
 SCHEMA_ID = "gait.gate.policy"
 SCHEMA_VERSION = "1.0.0"
@@ -21,8 +22,6 @@ MAX_BYTES = 4 * 1024 * 1024
 REQUIRED_FIELDS = ("targets", "arg_provenance", "endpoint_class")
 EGRESS_CLASSES = ("net.http", "net.dns")
 STRICTER = ("block", "require_approval")
-WINDOWS = ("minute", "hour", "day")
-SCOPES = ("tool", "identity", "tool_identity", "session")
 SKILL_TRUST = ("verified", "claimed")
 
 
@@ -78,23 +77,6 @@ class Dataflow(NamedTuple):
     action: str
     reason_code: str
     violation: str
-
-
-class RateLimit(NamedTuple):
-    """At most `requests` allowed calls in one `window` for each `scope`."""
-
-    requests: int
-    window: str
-    scope: str
-
-
-class Budget(NamedTuple):
-    """At most `limit` in total of a numeric argument in one `window` for each `scope`."""
-
-    argument: str
-    limit: int
-    window: str
-    scope: str
 
 
 class Rule(NamedTuple):

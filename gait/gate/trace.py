@@ -94,4 +94,6 @@ def _answer(decision: Decision, latency_ms: float) -> dict[str, object]:
         answer["matched_rule"] = decision.matched_rule
     if latency_ms:
         answer["latency_ms"] = latency_ms
+    if decision.evidence:
+        answer.update(decision.evidence)
     return answer

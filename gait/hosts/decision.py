@@ -37,6 +37,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
         if found:
             return Decided(found)
     from ..judge import Call, judge
+    from ..store.allowances import Allowances
 
     call = Call(raw, value, "event", options.host.adapter, options.context(), upstream=upstream, capture="reference")
     keys = ring(options)
@@ -46,7 +47,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign)
+    judged = judge(policy(options), call, sign, Allowances(_home()))
     return Decided(judged.to_value(None), judged)
 
 

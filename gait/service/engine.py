@@ -22,6 +22,7 @@ from .log import say
 from .metrics import Metrics
 
 if TYPE_CHECKING:
+    from ..judge import Outside
     from .packing import Made
 
 Record = dict[str, object]
@@ -61,8 +62,9 @@ class Decided(NamedTuple):
 class Engine:
     """Decides calls from any thread; the policy may be replaced meanwhile."""
 
-    def __init__(self, policy_path: str, loaded: Loaded, ledger: Ledger, outputs: Outputs) -> None:
+    def __init__(self, policy_path: str, loaded: Loaded, ledger: Ledger, outputs: Outputs, outside: Outside) -> None:
         self._policy_path = policy_path
+        self._outside = outside
         self._reloading = Lock()
         self._outputs = outputs
         self.ledger = ledger
@@ -81,7 +83,8 @@ class Engine:
         try:
             trace = self._reserve(wanted.trace_path)
             pack = self._reserve(wanted.runpack_out)
-            judged = judge(self.loaded.compiled, call._replace(capture=self._outputs.capture), self.ledger.append)
+            asked = call._replace(capture=self._outputs.capture)
+            judged = judge(self.loaded.compiled, asked, self.ledger.append, self._outside)
             path = self._put_out(judged.record)
             if trace:
                 path = trace.write(traces.dumps(judged.record))

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import socket
     import ssl
 
+    from ..judge import Outside
+
 _TICK_SECONDS = 1.0
 
 
@@ -52,6 +54,7 @@ class Settings(NamedTuple):
     listen: str
     policy_path: str
     ring: Keyring
+    outside: Outside
     journal_dir: str
     chain: str
     rules: Rules
@@ -93,7 +96,7 @@ def serve(settings: Settings, sock: socket.socket | None = None) -> int:
     try:
         with _journal(settings) as journal:
             outputs = settings.outputs._replace(send_otlp=otlp.send if otlp else None)
-            engine = Engine(settings.policy_path, loaded, Ledger(journal), outputs)
+            engine = Engine(settings.policy_path, loaded, Ledger(journal), outputs, settings.outside)
             mount = settings.mount(engine, lambda: listener.is_stopping) if settings.mount else None
             listener = _listener(settings, engine, bound.socket, otlp, tls, mount)
             try:
