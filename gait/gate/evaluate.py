@@ -109,7 +109,8 @@ def _demands(compiled: CompiledPolicy, intent: IntentRequest, facts: Facts, rule
     """What was reached, with what an allow or an approval still needs: what the facts do not prove is missing."""
     verdict, reasons, violations, is_exact = reached
     required = rule.min_approvals if rule else 0
-    name, needed, evidence = rule.name if rule else "", _needs(rule, verdict, is_exact), {}
+    name, needed = rule.name if rule else "", _needs(rule, verdict, is_exact)
+    evidence: dict[str, object] = {}
     if needed:
         required = needed.approvals or required
         verdict = "allow"
@@ -134,8 +135,16 @@ def _needs(rule: Rule | None, verdict: str, is_exact: bool) -> Needs | None:
         approvals = max(1, rule.min_approvals)
     else:
         return None
-    limits, broker = (rule.rate_limit, rule.budget), (rule.require_broker_credential, rule.broker_reference, rule.broker_scopes)
-    return Needs(approvals, rule.require_distinct_approvers, is_exact, *limits, *broker)
+    return Needs(
+        approvals,
+        rule.require_distinct_approvers,
+        is_exact,
+        rule.rate_limit,
+        rule.budget,
+        rule.require_broker_credential,
+        rule.broker_reference,
+        rule.broker_scopes,
+    )
 
 
 def _decision(
