@@ -1,8 +1,10 @@
 """Run the tests with every supported Python found under pyenv or on PATH, each in a cached environment.
 
-    matrix.py [--without 3.11] [--brief 3.10] [--junit FOLDER] [PYTEST ARGUMENT]...
+    matrix.py [--jobs 2] [--measured] [--brief 3.10] [--junit FOLDER] [PYTEST ARGUMENT]...
 
-A brief version leaves out the tests marked slow.  A version that is not found is named and skipped.  The exit code is 1 if any run failed or none ran.
+--measured lets the Python that runs this do `make coverage`.  A brief version leaves out the tests marked slow.  A version that is
+not found is named and skipped.  With more than one job, a run's output is printed when it ends.  The exit code is 1 if any run
+failed or none ran.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,23 +26,40 @@ VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 def main() -> int:
     """0 if every version that was found passed."""
     parser = argparse.ArgumentParser(description="Run the tests with every supported Python found.")
-    parser.add_argument("--without", action="append", default=[], metavar="VERSION")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many run at once")
+    parser.add_argument("--measured", action="store_true", help="measure coverage with the running Python")
     parser.add_argument("--brief", action="append", default=[], metavar="VERSION")
     parser.add_argument("--junit", type=Path, metavar="FOLDER")
-    options, pytest_arguments = parser.parse_known_args()
-    failed = ran = 0
-    for version in VERSIONS:
-        if version in options.without:
-            continue
-        python = find(version)
+    options, arguments = parser.parse_known_args()
+    own = "%d.%d" % sys.version_info[:2]
+    # The longest first, so that none is left to run alone at the end.
+    order = sorted({*VERSIONS, own} if options.measured else VERSIONS, key=lambda version: (not (options.measured and version == own), version in options.brief))
+
+    def tested(version: str) -> bool | None:
+        report = [f"--junitxml={options.junit / version}.xml"] if options.junit else []
+        if options.measured and version == own:
+            words = " ".join([*report, *arguments])
+            return run(version, ["make", "coverage", f"PYTHON={sys.executable}", f"ARGS={words}"], options.jobs > 1)
+        python = environment(version)
         if python is None:
-            print(f"matrix: Python {version} not found: skipped", flush=True)
-            continue
-        junit = [f"--junitxml={options.junit / version}.xml"] if options.junit else []
+            return None
         brief = ["-m", "not slow"] if version in options.brief else []
-        code = run(version, python, [*junit, *brief, *pytest_arguments])
-        ran, failed = ran + 1, failed + (code != 0)
-    return 1 if failed or not (ran or options.without) else 0
+        return run(version, [python, "-m", "pytest", "-q", *report, *brief, *arguments], options.jobs > 1)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = [result for result in pool.map(tested, order) if result is not None]
+    return 0 if results and all(results) else 1
+
+
+def environment(version: str) -> str | None:
+    """The interpreter of the version's environment, made if need be; None when the version is not found."""
+    python = find(version)
+    if python is None:
+        print(f"matrix: Python {version} not found: skipped", flush=True)
+        return None
+    print(f"matrix: Python {version}, {python}", flush=True)
+    helper = [python, "scripts/dev_python.py", "--own", f".venvs/{version}", "pytest"]
+    return subprocess.run(helper, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def find(version: str) -> Path | None:
@@ -64,17 +84,14 @@ def starts(path: Path, version: str) -> bool:
     return done.stdout.strip() == version
 
 
-def run(version: str, python: Path, arguments: list[str]) -> int:
-    """pytest's exit code."""
-    print(f"matrix: Python {version}, {python}", flush=True)
+def run(version: str, command: list[str], is_quiet: bool) -> bool:
+    """Whether the command succeeded; its output is held back until then if others run meanwhile."""
     started = time.monotonic()
-    helper = [python, "scripts/dev_python.py", "--own", f".venvs/{version}", "pytest"]
-    made = subprocess.run(helper, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if made.returncode:
-        return made.returncode
-    code = subprocess.run([made.stdout.strip(), "-m", "pytest", "-q", *arguments], cwd=ROOT).returncode
-    print(f"matrix: Python {version} {'failed' if code else 'passed'} in {time.monotonic() - started:.0f} s", flush=True)
-    return code
+    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if is_quiet else {}
+    done = subprocess.run(command, cwd=ROOT, text=True, errors="replace", **kept)  # type: ignore[call-overload]
+    said = "failed" if done.returncode else "passed"
+    print(f"{done.stdout or ''}matrix: Python {version} {said} in {time.monotonic() - started:.0f} s", flush=True)
+    return not done.returncode
 
 
 if __name__ == "__main__":
