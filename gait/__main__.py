@@ -13,6 +13,14 @@ def run() -> int:
     """The exit code of the command in sys.argv: 130 when interrupted, 1 when nobody reads its output."""
     if _is_hook(sys.argv[1:]):
         return _hook()
+    began = _began()
+    code = _run()
+    if began:
+        _record(code, began)
+    return code
+
+
+def _run() -> int:
     if sys.version_info < (3, 9):
         sys.stderr.write("gait needs Python 3.9 or newer; %s is %s.%s\n" % ((sys.executable,) + sys.version_info[:2]))
         return 7
@@ -31,6 +39,40 @@ def run() -> int:
         gc.freeze()  # nothing is left for the collection at exit
 
 
+def _began() -> float:
+    """The time, for a log of commands that an operator asked for (docs/metrics.md); 0.0, and nothing imported, when nobody did."""
+    import os
+
+    if not (os.environ.get("GAIT_ADOPTION_LOG") or os.environ.get("GAIT_OPERATIONAL_LOG")):
+        return 0.0
+    from time import monotonic
+
+    return monotonic()
+
+
+def _record(code: int, began: float) -> None:
+    """Log the command that ended with `code`, which stays what it is."""
+    try:
+        from time import monotonic
+
+        from .cli.usage import record
+
+        record(sys.argv[1:], code, monotonic() - began)
+    except BaseException:
+        pass  # an interrupt, or modules of Gait that are missing
+
+
+def _record_hook(code: int, began: float) -> None:
+    """The same for a hook: a signal, or a second without an end, ends the process with the code of the answer that the host has."""
+    import os
+    import signal
+
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: os._exit(code))
+    signal.setitimer(signal.ITIMER_REAL, 1)
+    _record(code, began)
+
+
 def _is_hook(words: list) -> bool:  # type: ignore[type-arg]
     """True when a host may be waiting for the answer: not for the operator's verbs and help."""
     if words[:1] != ["hook"] or words[1:2] in (["install"], ["uninstall"]):
@@ -46,12 +88,16 @@ def _hook() -> int:
     import os
 
     code = 2
+    began = 0.0
     try:
+        began = _began()
         gc.disable()
         _drop_working_directory()
         from .hosts.process import main
 
         code = 0 if main(sys.argv[2:]) == 0 else 2
+        if began:
+            _record_hook(code, began)
     except BaseException as error:  # even the modules of Gait may be missing, or the memory to load them
         os.write(2, f"gait: the call is refused: {type(error).__name__}: {error}\n".encode("ascii", "backslashreplace"))
     finally:

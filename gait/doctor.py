@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from . import build
 from .formats.documents import NamedTuple
 from .errors import GaitError
-from .store import keys
+from .store import keys, usage
 from .system import clock, files
 
 OLDEST_PYTHON = (3, 9)
@@ -40,7 +40,14 @@ def check_installation(
     checks = [_python(), _import_path(), _home(), _dev_key(), _clock()]
     if read_policy:
         checks.append(_policy(read_policy))
+    checks += [_usage_log(*found) for found in usage.problems()]
     return checks + [Check(*finding) for finding in check_hooks()]
+
+
+def _usage_log(variable: str, path: str, problem: str) -> Check:
+    if problem:
+        return Check("usage_log", "warn", f"{variable}={path}: {problem}; nothing is written there", f"unset {variable}, or name a file of your own")
+    return Check("usage_log", "ok", f"{variable}: {path}")
 
 
 def _python() -> Check:

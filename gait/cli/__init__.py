@@ -130,10 +130,24 @@ def _own(arguments: list[str]) -> list[str]:
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
-def _command(name: str, arguments: list[str]) -> int:
-    module = import_module("." + name, __name__)
+def parser_of(name: str) -> Parser:
+    """The parser of one noun; the verbs are in its one subparsers action, where it has any."""
     parser = Parser(prog=f"gait {name}", description=COMMANDS[name].capitalize() + ".")
-    module.add_arguments(parser)
-    options = parser.parse_args(arguments)
-    code: int = module.run(options)
+    _module(name).add_arguments(parser)
+    return parser
+
+
+def _module(name: str):  # type: ignore[no-untyped-def]
+    return import_module("." + name, __name__)
+
+
+def _command(name: str, arguments: list[str]) -> int:
+    options = parser_of(name).parse_args(arguments)
+    code: int = _module(name).run(options)
     return code
+
+
+def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The verbs of a noun with their parsers, in order; none where it has none."""
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}

@@ -1,4 +1,4 @@
-"""`gait doctor`: check this installation."""
+"""`gait doctor`: check this installation.  `gait doctor adoption`: count what the logs of commands say (docs/metrics.md)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     shared.common(parser)
     parser.add_argument("--policy", metavar="FILE", help="also check this policy")
+    parser.add_argument("what", nargs="?", choices=("adoption",), help="adoption: count the commands in --from instead")
+    parser.add_argument("--from", dest="logs", action="append", default=[], metavar="FILE", help="adoption: a log of commands; may be given again")
     parser.epilog = "Example: python3 -I gait.py doctor --policy policy.yaml"
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every check; exit code 0, or 2 when one failed."""
+    if args.what or args.logs:
+        from . import doctor_adoption
+
+        return doctor_adoption.run(args)
     read_policy = (lambda: shared.read_policy(args.policy).policy.digest) if args.policy else None
     checks = doctor.check_installation(read_policy, check_hooks)
     failed = [check for check in checks if check.status == "fail"]

@@ -72,7 +72,7 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, *, sync: bool = Fals
         raise
 
 
-def append_line(path: str, line: str, mode: int = 0o600) -> None:
+def append_line(path: str, line: str, mode: int = 0o600, *, lock_seconds: float = _LOCK_SECONDS) -> None:
     """Add one line (given without its newline) to a file, made when it is not there: the whole line or nothing.
 
     Writers that use this function never mix their lines.  A symlink in the last place is refused.
@@ -82,7 +82,7 @@ def append_line(path: str, line: str, mode: int = 0o600) -> None:
     except (OSError, ValueError) as error:
         raise _failed(path, "open for appending", error) from error
     try:
-        _append(fd, path, (line + "\n").encode("utf-8", "backslashreplace"))
+        _append(fd, path, (line + "\n").encode("utf-8", "backslashreplace"), lock_seconds)
     except OSError as error:
         raise _failed(path, "append", error) from error
     finally:
@@ -271,11 +271,11 @@ def _create(path: str, data: bytes, mode: int, sync: bool, where: str) -> None:
         raise
 
 
-def _append(fd: int, path: str, data: bytes) -> None:
+def _append(fd: int, path: str, data: bytes, lock_seconds: float) -> None:
     if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe to a log shipper, or a device
         _write_all(fd, data)
         return
-    _wait_for_lock(fd, path, _LOCK_SECONDS)
+    _wait_for_lock(fd, path, lock_seconds)
     size = os.fstat(fd).st_size
     try:
         _write_all(fd, data)
