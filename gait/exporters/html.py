@@ -5,13 +5,13 @@ Invariant: no script and no address is in the page, and its Content-Security-Pol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..formats.documents import NamedTuple
 from ..gate.decision import VERDICTS
 from .html_charts import histogram, number, ranking, stacked
 from .html_style import MAX_CHAINS, POLICY, STYLE
-from .html_text import agent, escape
+from .html_text import agent, escape, table
 from .summary import UNKNOWN, Row, Summary, ranked
 
 Value = Mapping[str, object]
@@ -94,7 +94,7 @@ def _status(facts: Facts) -> Iterator[str]:
 
 def _findings(facts: Facts) -> Iterator[str]:
     columns = (("Chain", ""), ("Finding", ""), ("Segment", "n"), ("Sequence", "n"))
-    yield from _table("What verification found", columns, map(_finding, facts.findings[:_MAX_LISTED]))
+    yield from table("What verification found", columns, map(_finding, facts.findings[:_MAX_LISTED]))
     if len(facts.findings) > _MAX_LISTED:
         yield f"<p>Only the first {_MAX_LISTED} are listed here: <code>gait journal verify</code> shows the others.</p>\n"
 
@@ -105,17 +105,6 @@ def _finding(finding: Value) -> Sequence[str]:
         sequence += f" to {finding['until']}"
     words = f'<strong class="finding">{escape(str(finding["code"]))}</strong><br>{agent(str(finding["message"]))}'
     return agent(str(finding["chain"])), words, str(finding["segment"]), sequence
-
-
-def _table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table of cells that are HTML already; it scrolls by itself where the screen is narrow."""
-    yield f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table><caption>{escape(caption)}</caption>\n<thead><tr>'
-    yield "".join(f'<th scope="col" class="{kind}">{name}</th>' if kind else f'<th scope="col">{name}</th>' for name, kind in columns)
-    yield "</tr></thead>\n<tbody>\n"
-    for row in rows:
-        cells = (f'<td class="{kind}">{cell}</td>' if kind else f"<td>{cell}</td>" for cell, (_, kind) in zip(row, columns))
-        yield f"<tr>{''.join(cells)}</tr>\n"
-    yield "</tbody></table></div>\n"
 
 
 def _totals(facts: Facts) -> Iterator[str]:
@@ -225,7 +214,7 @@ def _chains(facts: Facts) -> Iterator[str]:
     yield "<section>\n<h2>Chains</h2>\n"
     yield '<p class="note">A signed head proves that no record up to its sequence was cut off. Records after it are chained, but the last ones could be missing.</p>\n'
     columns = (("Chain", ""), ("Status", ""), ("Proven up to", "n"), ("After that", "n"), ("Records", "n"), ("Sequence", "n"), ("Torn lines", "n"))
-    yield from _table("Every chain of the journal", columns, (_chain(chain, _chain_status(facts, chain)) for chain in facts.chains))
+    yield from table("Every chain of the journal", columns, (_chain(chain, _chain_status(facts, chain)) for chain in facts.chains))
     if facts.events:
         words = ", ".join(f"{escape(name)} {number(count)}" for name, count in ranked(facts.events))
         yield f'<p class="note">Events: {words}</p>\n'
@@ -233,7 +222,7 @@ def _chains(facts: Facts) -> Iterator[str]:
     if gaps:
         yield f"<details><summary>Times without a guard: {number(len(gaps))}</summary>\n"
         parts = (("Chain", ""), ("After sequence", "n"), ("From", ""), ("Seconds", "n"), ("What", ""))
-        yield from _table("Times in which nobody was on guard, or nobody knows", parts, map(_gap, gaps[:_MAX_LISTED]))
+        yield from table("Times in which nobody was on guard, or nobody knows", parts, map(_gap, gaps[:_MAX_LISTED]))
         yield "</details>\n"
     yield "</section>\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from unicodedata import category
 
@@ -27,6 +27,17 @@ def agent(value: str) -> str:
         return f"<bdi>{value.translate(_ENTITIES)}</bdi>"
     shown = "".join(f'<i class="u">{_counted(text)}</i>' if hidden else text.translate(_ENTITIES) for hidden, text in _runs(value))
     return f"<bdi>{shown}</bdi>"
+
+
+def table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table of cells that are HTML already; it scrolls by itself where the screen is narrow."""
+    yield f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table><caption>{escape(caption)}</caption>\n<thead><tr>'
+    yield "".join(f'<th scope="col" class="{kind}">{name}</th>' if kind else f'<th scope="col">{name}</th>' for name, kind in columns)
+    yield "</tr></thead>\n<tbody>\n"
+    for row in rows:
+        cells = (f'<td class="{kind}">{cell}</td>' if kind else f"<td>{cell}</td>" for cell, (_, kind) in zip(row, columns))
+        yield f"<tr>{''.join(cells)}</tr>\n"
+    yield "</tbody></table></div>\n"
 
 
 def _runs(value: str) -> Iterator[tuple[bool, str]]:

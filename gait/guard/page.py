@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ..exporters.html import LABELS
 from ..exporters.html_charts import number
 from ..exporters.html_style import POLICY, STYLE
-from ..exporters.html_text import agent, escape
+from ..exporters.html_text import agent, escape, table
 from . import controls
 from .summary import verdicts
 
@@ -170,7 +170,7 @@ def _facts(value: Value) -> Iterator[str]:
     facts: Mapping[str, bool] = value["facts"]  # type: ignore[assignment]
     rows = (("yes" if facts[name] else '<strong class="finding">no</strong>', escape(words)) for name, words in controls.FACTS.items())
     yield "<section>\n<h2>Facts</h2>\n"
-    yield from _table("Computed from the evidence in this pack", (("Holds", ""), ("Fact", "")), rows)
+    yield from table("Computed from the evidence in this pack", (("Holds", ""), ("Fact", "")), rows)
     yield "</section>\n"
 
 
@@ -182,21 +182,10 @@ def _journal(value: Value) -> Iterator[str]:
         return
     yield '<p class="note">All of it verified when this pack was made. A signed head proves that no record up to its sequence was cut off.</p>\n'
     columns = (("Chain", ""), ("Records", "n"), ("First", "n"), ("Last", "n"), ("Proven up to", "n"), ("Proven at", ""))
-    yield from _table("Chains of the journal", columns, map(_chain, chains))
+    yield from table("Chains of the journal", columns, map(_chain, chains))
     yield "</section>\n"
 
 
 def _chain(chain: Value) -> Sequence[str]:
     counts = [number(int(chain[name])) for name in ("records", "first_sequence", "last_sequence", "proven_sequence")]  # type: ignore[call-overload]
     return (agent(str(chain["chain"])), *counts, escape(str(chain["proven_at"])))
-
-
-def _table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table of cells that are HTML already; it scrolls by itself where the screen is narrow."""
-    yield f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">\n<table><caption>{escape(caption)}</caption>\n<thead><tr>'
-    yield "".join(f'<th scope="col" class="{kind}">{name}</th>' if kind else f'<th scope="col">{name}</th>' for name, kind in columns)
-    yield "</tr></thead>\n<tbody>\n"
-    for row in rows:
-        cells = (f'<td class="{kind}">{cell}</td>' if kind else f"<td>{cell}</td>" for cell, (_, kind) in zip(row, columns))
-        yield f"<tr>{''.join(cells)}</tr>\n"
-    yield "</tbody></table></div>\n"

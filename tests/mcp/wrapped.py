@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any, Iterable
 
-from tests.service.running import ROOT, wait_for
+from tests.service.running import POLICY, ROOT, wait_for
 
 from gait.store import keys
 from gait.store.journal.verify import Audit
@@ -19,24 +19,6 @@ from gait.store.journal.verify import Audit
 PYTHON = [sys.executable, "-I"]
 GAIT = [*PYTHON, str(ROOT / "gait.py")]
 SERVER = [*PYTHON, str(ROOT / "tests" / "mcp" / "stdio_server.py")]
-POLICY = """\
-default_verdict: block
-rules:
-  - name: read-work
-    priority: 10
-    effect: allow
-    match: {endpoint_classes: [fs.read]}
-    endpoint: {path_allowlist: ["/work/**"]}
-  - name: write-work
-    priority: 20
-    effect: require_approval
-    match: {endpoint_classes: [fs.write]}
-    endpoint: {path_allowlist: ["/work/**"]}
-  - name: try-it
-    priority: 30
-    effect: dry_run
-    match: {tool_names: [rehearse]}
-"""
 
 
 def call(id_: object, name: str = "read_file", **arguments: object) -> bytes:
