@@ -138,7 +138,7 @@ def allowances(args: argparse.Namespace) -> Allowances:
     from ..store import keys
     from ..store.allowances import Allowances
 
-    return Allowances(keys.home())
+    return Allowances(keys.home(), lambda: signing_keys(args).ring, getattr(args, "durability", "") == "power")
 
 
 def emit(args: argparse.Namespace, value: dict[str, object], lines: list[str]) -> None:

@@ -45,9 +45,9 @@ def invalid_intent(compiled: CompiledPolicy, document: object, raw_digest: str) 
     return Decision("block", reasons, violations, "", compiled.policy.digest, raw_digest)
 
 
-def barred(compiled: CompiledPolicy, intent: IntentRequest, reason: str) -> Decision:
-    """The block for an intent that may not run whatever the rules say, such as a tool whose definition is not the pinned one."""
-    return _decision(compiled, intent, "block", (reason,), (reason,))
+def barred(compiled: CompiledPolicy, intent: IntentRequest, reason: str, *more: str) -> Decision:
+    """The block for an intent that may not run whatever the rules say, such as a tool that is stopped, or not the pinned one."""
+    return _decision(compiled, intent, "block", (reason, *more), (reason,))
 
 
 def _decide(compiled: CompiledPolicy, intent: IntentRequest, facts: Facts) -> Decision:

@@ -6,10 +6,12 @@ begin at whole minutes, hours and days of UTC.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from ..formats import jcs
 from ..formats.documents import NamedTuple
+from .facts import Needs, Proof
 from .intent import IntentRequest
-from .policy import Rule
 
 WINDOW_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 UNITS = 1_000_000  # a budget counts millionths, so that ten times 0.1 is 1
@@ -20,6 +22,7 @@ class Quota(NamedTuple):
     """A count that must not pass `limit`, and what one decision adds to it.
 
     `window_seconds` 0 is one window without an end, which may be forgotten when `expires_at` (seconds since 1970) has passed.
+    `code` is the reason for which a decision that does not fit is blocked.
     """
 
     key: str
@@ -27,6 +30,7 @@ class Quota(NamedTuple):
     amount: int = 1
     window_seconds: int = 0
     expires_at: float = 0.0
+    code: str = "rate_limit_exceeded"
 
     def start(self, now: float) -> int:
         """When the window of `now` began, in seconds since 1970."""
@@ -41,24 +45,26 @@ class Quota(NamedTuple):
         return used + self.amount <= self.limit
 
 
-def rate_limit(rule: Rule, intent: IntentRequest) -> Quota | None:
-    """The quota of a rule's rate limit; None when it has none."""
-    limit = rule.rate_limit
-    if limit is None:
-        return None
-    return Quota(_key("rate_limit", rule.name, limit.window, limit.scope, intent), limit.requests, 1, WINDOW_SECONDS[limit.window])
+def wanted(needs: Needs, rule: str, intent: IntentRequest) -> tuple[list[Quota], str]:
+    """The quotas of a rule's rate limit and budget, with a reason when a budget has no amount to count."""
+    limit, budget = needs.rate_limit, needs.budget
+    found = []
+    if limit:
+        key = _key("rate_limit", rule, limit.window, limit.scope, intent)
+        found.append(Quota(key, limit.requests, 1, WINDOW_SECONDS[limit.window]))
+    if budget:
+        amount, problem = amount_of(intent.args, budget.argument)
+        if problem:
+            return found, problem
+        key = _key("budget", rule, budget.window, budget.scope, intent)
+        found.append(Quota(key, budget.limit * UNITS, amount, WINDOW_SECONDS[budget.window], code="budget_exceeded"))
+    return found, ""
 
 
-def budget(rule: Rule, intent: IntentRequest) -> tuple[Quota | None, str]:
-    """The quota of a rule's budget, and why there can be none: empty, or `budget_amount_missing` or `budget_amount_invalid`."""
-    limit = rule.budget
-    if limit is None:
-        return None, ""
-    amount, problem = amount_of(intent.args, limit.argument)
-    if problem:
-        return None, problem
-    key = _key("budget", rule.name, limit.window, limit.scope, intent)
-    return Quota(key, limit.limit * UNITS, amount, WINDOW_SECONDS[limit.window]), ""
+def proof(quotas: Iterable[Quota], problem: str, used: Callable[[Quota], int]) -> Proof:
+    """What the counts say: allow when every quota still fits."""
+    codes = {quota.code for quota in quotas if not quota.allows(used(quota))} | ({problem} if problem else set())
+    return Proof("block", tuple(codes), tuple(codes)) if codes else Proof("allow", ())
 
 
 def amount_of(args: object, argument: str) -> tuple[int, str]:

@@ -47,7 +47,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign, Allowances(_home()))
+    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys))
     return Decided(judged.to_value(None), judged)
 
 

@@ -21,8 +21,9 @@ JOURNAL = "gait.journal.v1"
 JOURNAL_HEAD = "gait.journal_head.v1"
 RUNPACK = "gait.runpack.v1"
 GUARD_PACK = "gait.guard_pack.v1"
+STOPS = "gait.stops.v1"
 # The family of key that may sign each kind of document.
-FAMILY_OF = {TRACE: "trace", JOURNAL: "trace", JOURNAL_HEAD: "trace", RUNPACK: "trace", GUARD_PACK: "trace", APPROVAL_TOKEN: "approval"}
+FAMILY_OF = {TRACE: "trace", JOURNAL: "trace", JOURNAL_HEAD: "trace", RUNPACK: "trace", GUARD_PACK: "trace", STOPS: "trace", APPROVAL_TOKEN: "approval"}
 PURPOSES = tuple(FAMILY_OF)
 
 _NAMES = {"alg", "key_id", "sig", "signed_digest"}

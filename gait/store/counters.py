@@ -5,7 +5,7 @@ was never used, and what is committed stays used whatever becomes of the process
 before the time of an earlier commit, so that a clock that is set back grants nothing and revives nothing.
 
     with counters.turn() as turn:              # waits for the others; StorageError: nothing may be allowed
-        if quota.allows(turn.used(quota)):     # gate/rate_limits.Quota
+        if quota.allows(turn.used(quota)):     # gate/quotas.Quota
             turn.take(quota)
             turn.commit()                      # all that was taken, or nothing; without it, nothing was
 
@@ -21,12 +21,13 @@ from types import TracebackType
 
 from ..errors import GaitError, MissingDependency, StorageError
 from ..formats.documents import TYPE_CHECKING
-from ..gate.rate_limits import Quota
+from ..gate.quotas import Quota
 from ..system import clock, files
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+FOLDER = "counters"  # of $GAIT_HOME
 NAME = "counters.sqlite3"
 _VERSION = 1
 _TURN_SECONDS = 5.0  # below a hook's deadline

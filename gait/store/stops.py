@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from threading import Lock
 
-from ..errors import GaitError, InvalidInput, VerificationFailed
+from ..errors import GaitError, InvalidInput, StorageError, VerificationFailed
 from ..formats import strict_json
 from ..formats.documents import NamedTuple
 from ..gate import stops
@@ -53,7 +53,7 @@ class Switch:
     def reasons(self, intent: IntentRequest) -> tuple[str, ...]:
         """Why a call is stopped, as reason codes; empty when it is not."""
         mark, seen = _mark(self._path), self._seen
-        if mark != seen.mark:
+        if mark != seen.mark or seen.stops is None:  # what could not be believed may have been out of reach for a moment
             seen = self._look()
         if seen.stops is None:
             return ("stopped", stops.INVALID)
@@ -102,9 +102,8 @@ def stop(home: str, ring: Keyring, wanted: Stop) -> Stops:
 
     VerificationFailed: the state there cannot be believed, so that every call is stopped already.
     """
-    files.private_directory(os.path.join(home, FOLDER))
     with _turn(home):
-        found = load(home, lambda: ring) if os.path.lexists(path(home)) else Stops(0, "", ())
+        found = load(home, lambda: ring)
         kept = [entry for entry in found.entries if (entry.scope, entry.value) != (wanted.scope, wanted.value)]
         if len(kept) >= stops.MAX_STOPS:
             hint = "stop all, or resume what need not be stopped any more"
@@ -129,7 +128,6 @@ def resume(home: str, ring: Keyring, scope: str, value: str, record: Callable[[S
 
 def reset(home: str, ring: Keyring, record: Callable[[Stops], None]) -> Stops:
     """Remove every stop, once `record` has returned, whatever the state there is."""
-    files.private_directory(os.path.join(home, FOLDER))
     with _turn(home):
         try:
             sequence = load(home, lambda: ring).sequence
@@ -139,11 +137,8 @@ def reset(home: str, ring: Keyring, record: Callable[[Stops], None]) -> Stops:
 
 
 def _turn(home: str) -> files.Lock:
-    folder = os.path.join(home, FOLDER)
-    if not os.path.lexists(folder):
-        raise InvalidInput("nothing is stopped", where=folder, hint="see `gait stop --help`", code="not_stopped")
-    files.private_directory(folder)
-    return files.lock(os.path.join(folder, "lock"))
+    files.private_directory(home)
+    return files.lock(os.path.join(home, FOLDER + ".lock"))
 
 
 def _save(
@@ -153,8 +148,24 @@ def _save(
     made = Stops(max(before + 1, int(clock.now() * 1000)), clock.now_text(), entries)
     record(made)
     signed = envelope.sign(made.to_value(), ring.active, envelope.STOPS)
-    files.write_atomic(path(home), (strict_json.dumps(signed) + "\n").encode("ascii"), sync=True)
+    _write(home, (strict_json.dumps(signed) + "\n").encode("ascii"))
     return made
+
+
+def _write(home: str, data: bytes) -> None:
+    """Put the state in place.  The folder comes with a state in it: one without is where somebody has removed it."""
+    folder = os.path.join(home, FOLDER)
+    if os.path.lexists(folder):
+        files.private_directory(folder)
+        files.write_atomic(path(home), data, sync=True)
+        return
+    new = os.path.join(home, f".{FOLDER}-{os.urandom(8).hex()}")
+    files.private_directory(new)
+    files.write_atomic(os.path.join(new, NAME), data, sync=True)
+    try:
+        os.rename(new, folder)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder: {error.strerror}", where=folder, hint="check its permissions and the free space") from error
 
 
 def _load(where: str, ring: Keyring) -> Stops:

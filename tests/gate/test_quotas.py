@@ -6,12 +6,28 @@ import pytest
 
 from gait.gate import intent as intents
 from gait.gate import policy as policies
-from gait.gate import rate_limits
-from gait.gate.rate_limits import UNITS, Quota, amount_of, budget, rate_limit
+from gait.gate import quotas
+from gait.gate.evaluate import evaluate
+from gait.gate.matching import compile_policy
+from gait.gate.quotas import UNITS, Quota, amount_of
 
 
-def rule_of(**members):
-    return policies.read({"rules": [{"name": "pay", "effect": "allow", **members}]}).rules[0]
+def rule_of(name="pay", **members):
+    return policies.read({"rules": [{"name": name, "effect": "allow", **members}]})
+
+
+def rate_limit(policy, intent):
+    return of_kind(policy, intent, "rate_limit_exceeded")[0]
+
+
+def budget(policy, intent):
+    return of_kind(policy, intent, "budget_exceeded")
+
+
+def of_kind(policy, intent, code):
+    needs = evaluate(compile_policy(policy), intent).needs
+    found, problem = quotas.wanted(needs, policy.rules[0].name, intent) if needs else ([], "")
+    return next((quota for quota in found if quota.code == code), None), problem
 
 
 def intent_of(args=None, tool="bank.pay", **context):
@@ -85,7 +101,7 @@ def test_the_same_name_counts_apart_as_rate_limit_and_as_budget_and_for_each_rul
     keys = {
         rate_limit(rule_of(rate_limit={"requests": 2}), intent_of()).key,
         rate_limit(rule_of(rate_limit={"requests": 2, "window": "hour"}), intent_of()).key,
-        rate_limit(rule_of(rate_limit={"requests": 2})._replace(name="other"), intent_of()).key,
+        rate_limit(rule_of("other", rate_limit={"requests": 2}), intent_of()).key,
         budget(rule_of(budget={"argument": "n", "limit": 2}), intent_of({"n": 1}))[0].key,
     }
     assert len(keys) == 4
@@ -158,4 +174,14 @@ def test_a_budget_allows_up_to_its_limit_and_no_millionth_more():
 
 
 def test_windows_cover_the_policys():
-    assert tuple(rate_limits.WINDOW_SECONDS) == policies.WINDOWS
+    assert tuple(quotas.WINDOW_SECONDS) == policies.WINDOWS
+
+
+def test_the_proof_names_each_limit_that_does_not_fit():
+    found = [Quota("a", 3), Quota("b", 10, amount=4, code="budget_exceeded")]
+    assert quotas.proof(found, "", lambda quota: {"a": 2, "b": 6}[quota.key]) == ("allow", (), (), {})
+    for used, codes in (((3, 6), {"rate_limit_exceeded"}), ((2, 7), {"budget_exceeded"}), ((3, 7), {"rate_limit_exceeded", "budget_exceeded"})):
+        told = quotas.proof(found, "", lambda quota: dict(zip("ab", used))[quota.key])
+        assert (told.verdict, set(told.reason_codes), set(told.violations)) == ("block", codes, codes)
+    told = quotas.proof(found[:1], "budget_amount_missing", lambda quota: 0)
+    assert (told.verdict, told.reason_codes, told.violations) == ("block", ("budget_amount_missing",), ("budget_amount_missing",))

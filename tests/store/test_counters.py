@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gait.errors import GaitError, MissingDependency, StorageError
-from gait.gate.rate_limits import Quota
+from gait.gate.quotas import Quota
 from gait.store import counters
 from gait.store.counters import NAME, Counters
 
@@ -26,7 +26,7 @@ LIMIT = Quota("k", 1000, window_seconds=DAY * 36500)  # one window for the whole
 CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from gait.gate.rate_limits import Quota
+from gait.gate.quotas import Quota
 from gait.store.counters import Counters
 store, allowed = Counters(sys.argv[2]), 0
 quota = Quota("k", int(sys.argv[3]), window_seconds=86400 * 36500)
