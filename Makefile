@@ -42,10 +42,12 @@ types: ## mypy --strict, where it is installed (does not gate)
 fixtures: ## make the golden evidence in fixtures/ anew
 	@$(PYTHON) scripts/fixtures.py
 	@$(PYTHON) scripts/runpack_fixtures.py
+	@$(PYTHON) scripts/ed25519_fixtures.py
 
 fixtures-check: ## compare the golden evidence, changing nothing
 	@$(PYTHON) scripts/fixtures.py --check
 	@$(PYTHON) scripts/runpack_fixtures.py --check
+	@$(PYTHON) scripts/ed25519_fixtures.py --check
 
 coverage: ## run the tests measured, subprocesses included; lines and branches are each held to COVERAGE_LEAST
 	@$(OWN); data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT; \

@@ -15,6 +15,7 @@ from ..store import runs
 from . import shared
 
 if TYPE_CHECKING:
+    from ..signing.envelope import Verifier
     from ..signing.keys import Keyring
 
 
@@ -35,7 +36,7 @@ def keys(args: argparse.Namespace) -> Keys:
 
 
 @contextmanager
-def audited(name: str, ring: Keyring | None, require_signature: bool = False) -> Iterator[tuple[Audit, runs.Place]]:
+def audited(name: str, ring: Verifier | None, require_signature: bool = False) -> Iterator[tuple[Audit, runs.Place]]:
     """The audit of the run that an id or a path names: its steps in one pass, with a report at the end."""
     place = runs.resolve(name)
     with runs.open_pack(place.path) as file:
@@ -43,7 +44,7 @@ def audited(name: str, ring: Keyring | None, require_signature: bool = False) ->
 
 
 @contextmanager
-def loaded(name: str, ring: Keyring | None) -> Iterator[Pack]:
+def loaded(name: str, ring: Verifier | None) -> Iterator[Pack]:
     """The verified pack of the run that an id or a path names.  VerificationFailed on any finding."""
     place = runs.resolve(name)
     with runs.open_pack(place.path) as file:

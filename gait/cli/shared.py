@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..gate.matching import CompiledPolicy
     from ..store.allowances import Allowances
+    from ..signing.ed25519 import PublicKey
     from ..store.keys import SigningKeys
 
 _COLORS = {"allow": "32", "block": "31", "require_approval": "33", "dry_run": "36", "ok": "32", "error": "31"}
@@ -51,6 +52,12 @@ def key_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key-mode", choices=("dev", "prod"), default="dev", help="dev makes its own key (default)")
     parser.add_argument("--private-key", metavar="FILE", help="prod: the key ring, or one line of base64, mode 0600")
     parser.add_argument("--private-key-env", metavar="NAME", help="prod: the environment variable that holds the key")
+
+
+def public_key_option(parser: argparse.ArgumentParser) -> None:
+    """--public-key, beside the key options of a command that verifies."""
+    text = "verify Ed25519 signatures of the published Gait with this key: base64 or PEM"
+    parser.add_argument("--public-key", metavar="FILE", help=text)
 
 
 def capture_option(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +146,18 @@ def allowances(args: argparse.Namespace) -> Allowances:
     from ..store.allowances import Allowances
 
     return Allowances(keys.home(), lambda: signing_keys(args).ring, getattr(args, "durability", "") == "power")
+
+
+def public_key(args: argparse.Namespace) -> PublicKey | None:
+    """The key of --public-key, None without it.  InvalidInput: another key is named too, and only one can be meant."""
+    if not args.public_key:
+        return None
+    if args.key_mode != "dev" or args.private_key or args.private_key_env:
+        message = "expected a public key or a key ring, got both"
+        raise InvalidInput(message, where="--public-key", hint="leave out one of them", code="invalid_usage")
+    from ..store import keys
+
+    return keys.load_public(args.public_key)
 
 
 def emit(args: argparse.Namespace, value: dict[str, object], lines: list[str]) -> None:

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb = shared.verb(verbs, name, summary, f"gait trace {name} trace_0123456789abcdef01234567.json")
         verb.add_argument("path", metavar="FILE", help="the trace; - is standard input")
         shared.key_options(verb)
+        shared.public_key_option(verb)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +45,8 @@ def verified(args: argparse.Namespace, record: dict[str, object], source: str) -
     from ..gate import trace
     from ..signing import envelope
 
-    ring, warnings = shared.verifying_keys(args)
+    public = shared.public_key(args)
+    ring, warnings = (public, ()) if public else shared.verifying_keys(args)
     try:
         envelope.verify(record, ring, envelope.TRACE)
     except VerificationFailed as error:

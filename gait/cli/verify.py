@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", action="append", default=[], metavar="FILE", help="journal: a head kept elsewhere; may be given again")
     shared.common(parser)
     shared.key_options(parser)
+    shared.public_key_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,6 +69,9 @@ def _other(args: argparse.Namespace, noun: str, path: str) -> int:
     """The same as `gait NOUN verify PATH`."""
     from . import guard, journal, trace
 
+    if noun != "trace" and args.public_key:
+        message = "expected a trace or a run with --public-key, got another document: Gait signs those with key rings only"
+        raise InvalidInput(message, where=path, hint="name the ring: --key-mode prod --private-key FILE", code="invalid_usage")
     if noun != "journal" and args.require_signature:
         args.require_signature = False  # neither a trace nor an evidence pack without a signature verifies
     given = argparse.Namespace(**{**vars(args), "verb": "verify", "path": path})
@@ -79,8 +83,9 @@ def _other(args: argparse.Namespace, noun: str, path: str) -> int:
 def _run(args: argparse.Namespace) -> int:
     from . import packs
 
-    keys = packs.keys(args)
-    with packs.audited(args.path, keys.ring, args.require_signature) as (audit, place):
+    public = shared.public_key(args)
+    keys = packs.Keys(None, ()) if public else packs.keys(args)
+    with packs.audited(args.path, public or keys.ring, args.require_signature) as (audit, place):
         for _ in audit:
             pass
         report = audit.report()

@@ -126,7 +126,7 @@ class _Audit:
         elif self._ring is None:
             self._signature = "skipped"
         else:
-            problems = list(_signature_problems(manifest, signatures, self._ring))
+            problems = envelope.verify_all(manifest, self._ring, envelope.GUARD_PACK)
             self._signature = "failed" if problems else "verified"
             for error in problems:
                 self._found.add_error(error, name)
@@ -332,13 +332,3 @@ def _listed(manifest: Record) -> dict[str, str]:
 
 def _objects(value: object) -> list[Record]:
     return [item for item in value if type(item) is dict] if type(value) is list else []
-
-
-def _signature_problems(manifest: Record, signatures: list[Record], ring: Keyring) -> Iterator[GaitError]:
-    """What is wrong with each signature."""
-    unsigned = {name: item for name, item in manifest.items() if name != "signatures"}
-    for signature in signatures:
-        try:
-            envelope.verify({**unsigned, "signature": signature}, ring, envelope.GUARD_PACK)
-        except VerificationFailed as error:
-            yield error

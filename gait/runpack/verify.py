@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
-from ..errors import GaitError, InvalidInput, ParseError, VerificationFailed
+from ..errors import InvalidInput, ParseError, VerificationFailed
 from ..formats import canonical, jcs, strict_json
 from ..formats.archive.reader import Archive, Entry
 from ..formats.documents import TYPE_CHECKING, NamedTuple
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     _Line = TypeVar("_Line", Intent, Result)
 
-    from ..signing.keys import Keyring
+    from ..signing.envelope import Verifier
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 _MAX_MANIFEST_BYTES = 1024 * 1024
@@ -68,7 +68,7 @@ class Audit:
     `ring` verifies the signatures, None skips them; `run_id` is the one that the pack must have, if any.
     """
 
-    def __init__(self, file: BinaryIO, ring: Keyring | None = None, run_id: str = "", require_signature: bool = False) -> None:
+    def __init__(self, file: BinaryIO, ring: Verifier | None = None, run_id: str = "", require_signature: bool = False) -> None:
         self._archive = Archive(file)
         self._found = Findings()
         for finding in self._archive.findings:
@@ -115,7 +115,7 @@ class Audit:
             self._found.add("document_malformed", model.MANIFEST_NAME, error.message)
             return None
 
-    def _check_manifest(self, manifest: Manifest, ring: Keyring | None, require_signature: bool) -> None:
+    def _check_manifest(self, manifest: Manifest, ring: Verifier | None, require_signature: bool) -> None:
         digest = model.manifest_digest(manifest.value)
         if digest != manifest.digest:
             self._found.add("manifest_digest_mismatch", model.MANIFEST_NAME, f"expected the digest of the manifest, {digest}, got another")
@@ -126,7 +126,7 @@ class Audit:
             self._found.add("entry_missing", name, "expected this entry, got none")
         self._check_signatures(manifest, ring, require_signature)
 
-    def _check_signatures(self, manifest: Manifest, ring: Keyring | None, require_signature: bool) -> None:
+    def _check_signatures(self, manifest: Manifest, ring: Verifier | None, require_signature: bool) -> None:
         count = len(manifest.signatures)
         if not count and require_signature:
             self._found.add("signature_missing", model.MANIFEST_NAME, "expected a signed manifest, got an unsigned one")
@@ -137,10 +137,11 @@ class Audit:
             if require_signature:
                 self._found.add("key_unknown", model.MANIFEST_NAME, "expected a key to verify the signature with, got none")
         elif count and ring:
-            problems = list(_signature_problems(manifest, ring))
+            problems = envelope.verify_all(manifest.value, ring, envelope.RUNPACK)
             self.signature = "failed" if problems else "verified"
             for error in problems:
-                self._found.add(error.error_code, model.MANIFEST_NAME, error.message)
+                code = "signature_stale" if error.error_code == "digest_mismatch" else error.error_code
+                self._found.add(code, model.MANIFEST_NAME, error.message)
 
     # --- entries
 
@@ -278,7 +279,7 @@ class Pack(NamedTuple):
             raise VerificationFailed("expected the run that was verified, got another one", code="run_changed")
 
 
-def load(file: BinaryIO, ring: Keyring | None = None, run_id: str = "", require_signature: bool = False, where: str = "") -> Pack:
+def load(file: BinaryIO, ring: Verifier | None = None, run_id: str = "", require_signature: bool = False, where: str = "") -> Pack:
     """The pack in a file, after all of it was read.  VerificationFailed on any finding."""
     audit = Audit(file, ring, run_id, require_signature)
     _drain(audit)
@@ -289,7 +290,7 @@ def load(file: BinaryIO, ring: Keyring | None = None, run_id: str = "", require_
     return Pack(file, report, audit.manifest, audit.run, audit.refs)
 
 
-def check(file: BinaryIO, ring: Keyring | None = None, run_id: str = "", require_signature: bool = False) -> Report:
+def check(file: BinaryIO, ring: Verifier | None = None, run_id: str = "", require_signature: bool = False) -> Report:
     """Everything that is wrong with a pack."""
     audit = Audit(file, ring, run_id, require_signature)
     _drain(audit)
@@ -299,24 +300,6 @@ def check(file: BinaryIO, ring: Keyring | None = None, run_id: str = "", require
 def _drain(items: Iterator[object] | Audit) -> None:
     for _ in items:
         pass
-
-
-def _signature_problems(manifest: Manifest, ring: Keyring) -> Iterator[GaitError]:
-    """What is wrong with each signature; one of another's key is no problem beside one that verifies."""
-    unsigned = {name: item for name, item in manifest.value.items() if name != "signatures"}
-    problems = []
-    for signature in manifest.signatures:
-        try:
-            envelope.verify({**unsigned, "signature": signature}, ring, envelope.RUNPACK)
-        except VerificationFailed as error:
-            problems.append(error)
-    foreign = ("key_unknown", "algorithm_not_supported")
-    if len(problems) < len(manifest.signatures):
-        problems = [error for error in problems if error.error_code not in foreign]
-    for problem in problems:
-        if problem.error_code == "digest_mismatch":
-            problem.error_code = "signature_stale"
-        yield problem
 
 
 def _check_step(step: Step, found: Findings) -> None:

@@ -1,7 +1,9 @@
-"""Purpose-bound HMAC signatures inside JSON documents.
+"""Signatures inside JSON documents: purpose-bound HMAC, and the published implementation's Ed25519, which is verified only.
 
 sig = HMAC-SHA256(key, purpose || 0x00 || signed_digest), where signed_digest is the digest (RFC 8785,
 SHA-256) of the document without `signature`: fields that this version does not know are covered too.
+An Ed25519 signature is of the 32 bytes of signed_digest; what binds it to a purpose is the schema_id among them.
+The algorithm belongs to the key, never to the document.
 """
 
 from __future__ import annotations
@@ -11,8 +13,16 @@ import re
 
 from ..errors import GaitError, InvalidInput, VerificationFailed
 from ..formats import jcs
+from ..formats.documents import TYPE_CHECKING
 from ..formats.strict_json import type_name
 from .keys import Key, Keyring, base64_dumps, base64_loads, require_purpose
+
+if TYPE_CHECKING:
+    from typing import Union
+
+    from .ed25519 import PublicKey
+
+    Verifier = Union[Keyring, PublicKey]
 
 ALGORITHM = "hmac-sha256"
 TRACE = "gait.trace.v1"
@@ -25,10 +35,14 @@ STOPS = "gait.stops.v1"
 # The family of key that may sign each kind of document.
 FAMILY_OF = {TRACE: "trace", JOURNAL: "trace", JOURNAL_HEAD: "trace", RUNPACK: "trace", GUARD_PACK: "trace", STOPS: "trace", APPROVAL_TOKEN: "approval"}
 PURPOSES = tuple(FAMILY_OF)
+# What a public key may verify, and the schema_id that the document must have: its signature names no purpose.
+PUBLIC = {TRACE: ("gait.gate.trace",), RUNPACK: ("gait.runpack.manifest",)}
 
 _NAMES = {"alg", "key_id", "sig", "signed_digest"}
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SIG_BYTES = 32
+_ED25519 = "ed25519"  # and its signatures' size, without importing the curve into every process
+_ED25519_BYTES = 64
 
 
 def sign(document: dict[str, object], key: Key, purpose: str) -> dict[str, object]:
@@ -49,24 +63,65 @@ def sign(document: dict[str, object], key: Key, purpose: str) -> dict[str, objec
     return {**document, "signature": signature}
 
 
-def verify(document: dict[str, object], keyring: Keyring, purpose: str) -> dict[str, object]:
+def verify(document: dict[str, object], keys: Verifier, purpose: str) -> dict[str, object]:
     """The document itself, unmodified.  VerificationFailed with an error code of its own for each reason.
 
     signature_missing, signature_malformed, algorithm_not_supported, key_unknown, digest_mismatch,
-    signature_mismatch, document_malformed.  InvalidInput: the ring is of the other family.
+    signature_mismatch, document_malformed.  InvalidInput: the keys are not for this purpose.
     """
-    require_purpose(keyring, _family(purpose))
-    signature = _signature(document)
-    sig = _sig_bytes(signature)
-    key = keyring.find(signature["key_id"])
+    family = _family(purpose)
+    if not isinstance(keys, Keyring):
+        return _verify_public(document, keys, purpose)
+    require_purpose(keys, family)
+    signature = _signature(document, ALGORITHM)
+    sig = _sig_bytes(signature, _SIG_BYTES)
+    key = keys.find(signature["key_id"])
     if key is None:
-        raise _unknown_key(signature["key_id"], keyring)
-    if not hmac.compare_digest(_digest(document), signature["signed_digest"]):
-        message = "expected a document that gives signed_digest, got one that was changed after signing"
-        raise _failed("digest_mismatch", message)
+        raise _unknown_key(signature["key_id"], f"must be a key of this ring (active {keys.active.key_id})")
+    _check_digest(document, signature)
     if not hmac.compare_digest(_mac(key, purpose, signature["signed_digest"]), sig):
         message = f"expected a signature by key {key.key_id} for {purpose}, got one that is not"
         raise _failed("signature_mismatch", message)
+    return document
+
+
+def verify_all(document: dict[str, object], keys: Verifier, purpose: str) -> list[VerificationFailed]:
+    """What is wrong with each of a document's `signatures`; each is of the document without them.
+
+    Empty: one of them at least verifies.  One of another's key is no problem beside one that verifies.
+    """
+    unsigned = {name: item for name, item in document.items() if name != "signatures"}
+    signatures = document.get("signatures")
+    problems = []
+    count = 0
+    for signature in signatures if type(signatures) is list else ():
+        count += 1
+        try:
+            verify({**unsigned, "signature": signature}, keys, purpose)
+        except VerificationFailed as error:
+            problems.append(error)
+    if not count:
+        return [_failed("signature_missing", "expected a signed document, got an unsigned one", "have it signed")]
+    if len(problems) < count:
+        problems = [error for error in problems if error.error_code not in ("key_unknown", "algorithm_not_supported")]
+    return problems
+
+
+def _verify_public(document: dict[str, object], key: PublicKey, purpose: str) -> dict[str, object]:
+    from . import ed25519
+
+    if purpose not in PUBLIC:
+        raise InvalidInput(f"no public key verifies {purpose}", hint="name the key ring that signed it", code="key_purpose_mismatch")
+    signature = _signature(document, _ED25519)
+    sig = _sig_bytes(signature, _ED25519_BYTES)
+    if signature["key_id"] != key.key_id:
+        raise _unknown_key(signature["key_id"], f"must be this public key's, {key.key_id}")
+    if document.get("schema_id") not in PUBLIC[purpose]:
+        message = f"schema_id: must be {' or '.join(PUBLIC[purpose])}; got {str(document.get('schema_id'))[:80]!r}"
+        raise _failed("document_malformed", message)
+    _check_digest(document, signature)
+    if not ed25519.is_signed(key, bytes.fromhex(signature["signed_digest"]), sig):
+        raise _failed("signature_mismatch", f"expected a signature by key {key.key_id}, got one that is not")
     return document
 
 
@@ -88,7 +143,13 @@ def _digest(document: dict[str, object]) -> str:
         raise _failed("document_malformed", f"expected a document with a canonical form: {error.message}") from error
 
 
-def _signature(document: dict[str, object]) -> dict[str, str]:
+def _check_digest(document: dict[str, object], signature: dict[str, str]) -> None:
+    if not hmac.compare_digest(_digest(document), signature["signed_digest"]):
+        message = "expected a document that gives signed_digest, got one that was changed after signing"
+        raise _failed("digest_mismatch", message)
+
+
+def _signature(document: dict[str, object], algorithm: str) -> dict[str, str]:
     """The signature object with its four texts, before anything in it is believed."""
     if type(document) is not dict or "signature" not in document:
         got = "none" if type(document) is dict else type_name(document)
@@ -96,27 +157,28 @@ def _signature(document: dict[str, object]) -> dict[str, str]:
     found = document["signature"]
     if type(found) is not dict or set(found) != _NAMES or not all(type(text) is str for text in found.values()):
         raise _failed("signature_malformed", f"signature: must be an object of the texts {', '.join(sorted(_NAMES))}")
-    if found["alg"] != ALGORITHM:  # pinned: a document must not choose how it is checked
-        message = f"signature.alg: {ALGORITHM} is the only algorithm of this key ring; got {found['alg'][:40]!r}"
-        raise _failed("algorithm_not_supported", message)
+    if found["alg"] != algorithm:  # pinned: a document must not choose how it is checked
+        message = f"signature.alg: {algorithm} is the only algorithm of this key; got {found['alg'][:40]!r}"
+        hint = "verify it with the signer's public key: --public-key FILE" if found["alg"] == _ED25519 else "verify it with the key that signed it"
+        raise _failed("algorithm_not_supported", message, hint)
     if not _DIGEST.fullmatch(found["signed_digest"]):
         raise _failed("signature_malformed", "signature.signed_digest: must be 64 lowercase hex digits")
     return found
 
 
-def _sig_bytes(signature: dict[str, str]) -> bytes:
+def _sig_bytes(signature: dict[str, str], size: int) -> bytes:
     try:
         sig = base64_loads(signature["sig"])
     except ValueError:
         raise _failed("signature_malformed", "signature.sig: must be canonical base64") from None
-    if len(sig) != _SIG_BYTES:
-        raise _failed("signature_malformed", f"signature.sig: must be {_SIG_BYTES} bytes; got {len(sig)}")
+    if len(sig) != size:
+        raise _failed("signature_malformed", f"signature.sig: must be {size} bytes; got {len(sig)}")
     return sig
 
 
-def _unknown_key(key_id: str, keyring: Keyring) -> VerificationFailed:
-    message = f"signature.key_id: must be a key of this ring (active {keyring.active.key_id}); got {key_id[:40]!r}"
-    return _failed("key_unknown", message, "verify with the ring that signed, retired keys included")
+def _unknown_key(key_id: str, expected: str) -> VerificationFailed:
+    message = f"signature.key_id: {expected}; got {key_id[:40]!r}"
+    return _failed("key_unknown", message, "verify with the key that signed it, retired ones included")
 
 
 def _failed(code: str, message: str, hint: str = "do not trust this document") -> VerificationFailed:

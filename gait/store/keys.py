@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ..formats.documents import NamedTuple
+from ..formats.documents import TYPE_CHECKING, NamedTuple
 from ..errors import GaitError, InvalidInput, MissingDependency
 from ..formats import strict_json, timestamps
 from ..signing import keys
@@ -15,9 +15,13 @@ from ..signing.keys import Keyring
 from ..system import clock, files
 from ..system.files import Finding
 
+if TYPE_CHECKING:
+    from ..signing.ed25519 import PublicKey
+
 DEV_WARNING = "dev key: traces prove integrity on this host only; use --key-mode prod for provisioned keys"
 MODES = ("dev", "prod")
 _MAX_BYTES = 256 * 1024
+_MAX_PUBLIC_BYTES = 4096
 _SECRET_BYTES = 32
 
 
@@ -101,6 +105,19 @@ def load_env(variable: str, purpose: str) -> Keyring:
         hint = "give the name of a variable that holds a key"
         raise MissingDependency(message, where=_shown(variable), hint=hint, code="key_missing")
     return _read(text.encode("utf-8", "surrogateescape"), f"${variable}", purpose)
+
+
+def load_public(path: str) -> PublicKey:
+    """The Ed25519 public key in a file: one line of base64, or PEM.  It is no secret; others may read it."""
+    from ..signing import ed25519
+
+    try:
+        return ed25519.read(files.read_bounded(path, _MAX_PUBLIC_BYTES, "a public key"))
+    except GaitError as error:
+        if error.error_code == "file_not_found":
+            raise _not_read(error, path) from None
+        error.where = error.where or path
+        raise
 
 
 def init(path: str, purpose: str) -> Keyring:

@@ -174,3 +174,76 @@ def test_real_processes(process, trace):
     assert process("trace", "verify", trace).code == 0
     assert process("trace", "verify", rewritten(trace, verdict="allow")).code == 2
     assert process("trace", "verify", trace, env={"GAIT_HOME": os.path.join(os.path.dirname(trace), "none")}).code == 7
+
+
+# --- traces of the published implementation ------------------------------------------------------
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "fixtures" / "traces" / "published"
+TRACES = sorted(path.name for path in PUBLISHED.glob("trace_*.json"))
+PUBLIC = ("--public-key", PUBLISHED / "public.key")
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_published_traces_verify(cli, name):
+    record = json.loads((PUBLISHED / name).read_text("utf-8"))
+    value = cli("trace", "verify", PUBLISHED / name, *PUBLIC, "--json").value
+    about = {"trace_id": record["trace_id"], "verdict": record["verdict"], "key_id": record["signature"]["key_id"]}
+    assert value == {"ok": True, **about}
+    assert cli("trace", "show", PUBLISHED / name, *PUBLIC, "--json").value["verified"] is True
+    assert cli("verify", PUBLISHED / name, *PUBLIC, "--json").value == value
+
+
+def leaves(value: object, path: tuple = ()):
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from leaves(item, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+def with_leaf(value: object, path: tuple, leaf: object) -> object:
+    if not path:
+        return leaf
+    copy = dict(value) if isinstance(value, dict) else list(value)  # type: ignore[call-overload]
+    copy[path[0]] = with_leaf(copy[path[0]], path[1:], leaf)
+    return copy
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_no_byte_of_a_value_can_be_changed(cli, tmp_path, name):
+    record = json.loads((PUBLISHED / name).read_text("utf-8"))
+    path = tmp_path / "changed.json"
+    tried = 0
+    for place, leaf in leaves(record):
+        text = str(leaf)
+        for index in sorted({0, len(text) // 2, len(text) - 1}):
+            swapped = text[:index] + ("1" if text[index] == "2" else "2") + text[index + 1 :]
+            path.write_text(json.dumps(with_leaf(record, place, swapped if isinstance(leaf, str) else float(swapped.replace("2.", "3.")) + 1)))
+            assert cli("trace", "verify", path, *PUBLIC).code == 2, (place, swapped)
+            tried += 1
+    path.write_text(json.dumps(record))
+    assert tried > 30 and cli("trace", "verify", path, *PUBLIC).code == 0  # the control: only the layout differs
+
+
+def test_without_the_public_key_the_hint_names_it(cli, trace):
+    ran = cli("trace", "verify", PUBLISHED / TRACES[0])
+    assert ran.code == 2 and "--public-key" in ran.err
+    ran = cli("trace", "verify", trace, *PUBLIC, "--json")
+    assert ran.code == 2 and ran.value["error_code"] == "algorithm_not_supported"
+    assert cli("trace", "show", PUBLISHED / TRACES[0], "--json").value["verified"] is False
+
+
+def test_a_public_key_that_is_none(cli, tmp_path):
+    trace = PUBLISHED / TRACES[0]
+    bad = tmp_path / "bad.key"
+    bad.write_text("a" * 44)
+    assert cli("trace", "verify", trace, "--public-key", bad).code == 6
+    bad.write_bytes(b"x" * 5000)
+    assert cli("trace", "verify", trace, "--public-key", bad).code == 6
+    assert cli("trace", "verify", trace, "--public-key", tmp_path / "none").code == 7
+    for more in (("--key-mode", "prod", "--private-key", "x"), ("--private-key-env", "X")):
+        ran = cli("trace", "verify", trace, *PUBLIC, *more, "--json")
+        assert ran.code == 6 and ran.value["error_code"] == "invalid_usage"

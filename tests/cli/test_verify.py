@@ -114,3 +114,35 @@ def test_names_do_not_steer_the_terminal(cli):
     data = sample.fixtures.zipped([sample.fixtures.Part(b"\x1b[2J", b"x")])
     saved("x.zip", io.BytesIO(data))
     assert "\x1b" not in cli("verify", "x.zip").out
+
+
+def test_a_run_signed_as_the_published_implementation_signs(cli):
+    signed, public = FIXTURES / "ed25519" / "signed.zip", ("--public-key", FIXTURES / "ed25519" / "public.key")
+    value = cli("verify", signed, "--require-signature", "--json", *public).value
+    assert value["ok"] and value["signature_status"] == "verified" and "warnings" not in value
+    for other in (("--public-key", FIXTURES.parent / "traces" / "published" / "public.key"), KEY):
+        ran = cli("verify", signed, "--json", *other)
+        assert ran.code == 2 and ran.value["signature_status"] == "failed"
+    ran = cli("verify", FIXTURES / "good.zip", "--json", *public)
+    assert ran.code == 2 and [finding["code"] for finding in ran.value["findings"]] == ["algorithm_not_supported"]
+
+
+def test_a_tampered_run_of_the_published_form(cli, tmp_path):
+    public = ("--public-key", FIXTURES / "ed25519" / "public.key")
+    entries = sample.fixtures.entries((FIXTURES / "ed25519" / "signed.zip").read_bytes())
+    for name in entries:
+        data = entries[name].replace(b"run_demo", b"run_dem0").replace(b"2026", b"2027")
+        changed = {**entries, name: data}
+        for made in (changed, sample.fixtures.rehashed(changed)):
+            path = tmp_path / "changed.zip"
+            path.write_bytes(sample.fixtures.zipped(sample.fixtures.parts(made)))
+            assert cli("verify", path, *public).code == 2, name
+    path.write_bytes(sample.fixtures.zipped(sample.fixtures.parts(entries)))
+    assert cli("verify", path, *public).code == 0  # the control
+
+
+def test_a_public_key_is_for_traces_and_runs(cli, tmp_path):
+    public = ("--public-key", FIXTURES / "ed25519" / "public.key")
+    (tmp_path / "folder").mkdir()
+    ran = cli("verify", tmp_path / "folder", *public, "--json")
+    assert ran.code == 6 and ran.value["error_code"] == "invalid_usage"

@@ -8,12 +8,13 @@ import hmac
 import json
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 from gait.errors import GaitError, InvalidInput, VerificationFailed
 from gait.formats import jcs
-from gait.signing import envelope, keys
+from gait.signing import ed25519, envelope, keys
 from gait.signing.envelope import APPROVAL_TOKEN, TRACE
 from gait.signing.keys import Keyring
 
@@ -156,7 +157,7 @@ def test_the_algorithm_is_pinned(alg):
 
 def test_a_published_ed25519_trace_is_told_apart():
     document = signed(alg="ed25519", key_id="f2" * 32, sig=base64.b64encode(bytes(range(64))).decode())
-    with pytest.raises(VerificationFailed, match="hmac-sha256 is the only algorithm of this key ring"):
+    with pytest.raises(VerificationFailed, match="hmac-sha256 is the only algorithm of this key; got 'ed25519'"):
         envelope.verify(document, RING, TRACE)
 
 
@@ -289,3 +290,81 @@ def _seconds(act) -> float:
     for _ in range(50):
         act()
     return (time.perf_counter() - start) / 50
+
+
+# --- public keys ---------------------------------------------------------------------------------
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "fixtures" / "traces" / "published"
+PUBLIC = ed25519.read((PUBLISHED / "public.key").read_bytes())
+PUBLISHED_TRACE = json.loads((PUBLISHED / "trace_v1.json").read_text("utf-8"))
+
+
+def test_a_public_key_verifies_what_the_published_implementation_signed():
+    assert envelope.verify(PUBLISHED_TRACE, PUBLIC, TRACE) is PUBLISHED_TRACE
+    assert code({**PUBLISHED_TRACE, "verdict": "allow"}, PUBLIC) == "digest_mismatch"
+    changed = {**PUBLISHED_TRACE, "verdict": "allow"}
+    del changed["signature"]
+    forged = {**changed, "signature": {**PUBLISHED_TRACE["signature"], "signed_digest": jcs.digest(changed)}}
+    assert code(forged, PUBLIC) == "signature_mismatch"
+
+
+def test_an_algorithm_belongs_to_its_key():
+    assert code(signed(), PUBLIC) == "algorithm_not_supported"
+    assert code(PUBLISHED_TRACE) == "algorithm_not_supported"
+    assert code(signed(key_id=PUBLIC.key_id), PUBLIC) == "algorithm_not_supported"
+    other = PUBLISHED_TRACE["signature"]
+    renamed = {**PUBLISHED_TRACE, "signature": {**other, "alg": "hmac-sha256", "key_id": KEY.key_id}}
+    assert code(renamed) == "signature_malformed"  # 64 bytes are no HMAC
+    assert code({**PUBLISHED_TRACE, "signature": {**signed()["signature"], "alg": "ed25519", "key_id": PUBLIC.key_id}}, PUBLIC) == "signature_malformed"
+
+
+def test_the_public_key_is_no_hmac_key():
+    """The classic confusion: a MAC under the public bytes, which everybody has."""
+    record = {name: value for name, value in PUBLISHED_TRACE.items() if name != "signature"}
+    forged = envelope.sign(record, keys.make(PUBLIC.raw), TRACE)
+    assert envelope.verify(forged, Keyring("trace", keys.make(PUBLIC.raw)), TRACE)  # the control
+    assert code(forged, PUBLIC) == "algorithm_not_supported"
+    signature = {**forged["signature"], "alg": "ed25519", "key_id": PUBLIC.key_id}
+    assert code({**record, "signature": signature}, PUBLIC) == "signature_malformed"
+
+
+@pytest.mark.parametrize("purpose", sorted(set(envelope.PURPOSES) - set(envelope.PUBLIC)))
+def test_a_public_key_verifies_only_what_the_published_implementation_signs(purpose):
+    with pytest.raises(InvalidInput) as caught:
+        envelope.verify(PUBLISHED_TRACE, PUBLIC, purpose)
+    assert caught.value.error_code == "key_purpose_mismatch"
+
+
+def test_one_kind_of_document_is_not_taken_for_another():
+    """Its signature names no purpose: the schema_id that it covers does."""
+    assert code(PUBLISHED_TRACE, PUBLIC, envelope.RUNPACK) == "document_malformed"
+
+
+def test_another_public_key():
+    rfc = json.loads((PUBLISHED.parents[1] / "signing" / "ed25519_rfc8032.json").read_text("ascii"))
+    other = ed25519.make(bytes.fromhex(rfc[0]["public_key"]))
+    assert code(PUBLISHED_TRACE, other) == "key_unknown"
+    renamed = {**PUBLISHED_TRACE, "signature": {**PUBLISHED_TRACE["signature"], "key_id": other.key_id}}
+    assert code(renamed, other) == "signature_mismatch"
+
+
+def listed(*signers: object) -> dict:
+    signatures = [envelope.sign(RECORD, key, TRACE)["signature"] for key in signers]
+    return {**RECORD, "signatures": signatures}
+
+
+def test_verify_all():
+    stranger = keys.make(bytes(range(90, 122)))
+    bad = {**envelope.sign(RECORD, KEY, TRACE)["signature"], "sig": base64.b64encode(bytes(32)).decode()}
+
+    def codes(document: dict) -> list[str]:
+        return [error.error_code for error in envelope.verify_all(document, RING, TRACE)]
+
+    assert codes(listed(KEY)) == codes(listed(KEY, OLD)) == codes(listed(stranger, KEY)) == []
+    assert codes(listed(stranger)) == ["key_unknown"]
+    assert codes({**listed(KEY), "signatures": [*listed(KEY)["signatures"], bad]}) == ["signature_mismatch"]
+    assert codes({**listed(KEY), "verdict": "allow"}) == ["digest_mismatch"]
+    for nothing in ({**RECORD}, {**RECORD, "signatures": []}, {**RECORD, "signatures": {}}, {**RECORD, "signatures": "x"}):
+        assert codes(nothing) == ["signature_missing"]
+    for odd in (None, 1, "x", [], {}):
+        assert codes({**RECORD, "signatures": [odd]}) == ["signature_malformed"]
