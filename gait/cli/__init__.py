@@ -30,6 +30,8 @@ COMMANDS = {
     "report": "write a journal as one HTML page",
     "keys": "make, rotate and check signing keys",
     "openclaw": "install and check the OpenClaw skill and plugin",
+    "stop": "stop a tool, an identity, a session or every call, at once",
+    "resume": "let run again what was stopped",
     "doctor": "check this installation",
     "version": "print the version",
 }

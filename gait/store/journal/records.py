@@ -21,7 +21,7 @@ HEAD = "gait.journal.head"
 VERSION = "1.0.0"
 EVENTS = (
     "armed", "heartbeat", "stopped", "policy_reloaded", "policy_reload_failed", "refused_input", "torn_line", "pruned",
-    "outcome",
+    "outcome", "stop", "resume",
 )  # fmt: skip
 # The events after which the writer signs a head.
 SIGNS_OF_LIFE = ("armed", "heartbeat", "stopped")
