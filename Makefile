@@ -10,7 +10,7 @@ OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit
 
 .PHONY: dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
-	integration-openclaw openclaw-skill-install matrix clean
+	integration-openclaw openclaw-skill-install test-beads-bridge matrix clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,9 @@ integration-hooks: ## real Claude Code and Codex CLI behind hooks (npm; exit 77:
 
 openclaw-skill-install: ## the OpenClaw package's layout and its installer, in a scratch folder
 	@sh scripts/test_openclaw_skill_install.sh
+
+test-beads-bridge: ## the Beads bridge over the fixture traces, dry and against a stand-in for bd
+	@sh scripts/test_beads_bridge.sh
 
 integration-openclaw: ## real OpenClaw with the plugin (npm; exit 77: skipped)
 	@$(PYTHON) scripts/integration_openclaw.py $(ARGS)

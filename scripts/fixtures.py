@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "fixtures" / "golden"
 KEY = base64.b64encode(bytes(range(32))).decode()  # known to everybody: it signs nothing but these fixtures
-NAMES = ("answer.json", "trace.json", "siem.jsonl", "otel.jsonl")
+NAMES = ("answer.json", "trace.json", "siem.jsonl", "otel.jsonl", "issue.json")
 
 
 def make(case: Path) -> dict[str, bytes]:
@@ -29,11 +29,11 @@ def make(case: Path) -> dict[str, bytes]:
         call = ["--intent" if command[0] == "gate" else "--call", str(case / "call.json"), "--policy", str(policy)]
         key = ["--key-mode", "prod", "--private-key-env", "GAIT_FIXTURE_KEY"]
         environment = {**os.environ, "GAIT_FIXTURE_KEY": KEY, "SOURCE_DATE_EPOCH": "1770249600", "GAIT_HOME": scratch}
-        done = subprocess.run(
-            [sys.executable, "-I", str(ROOT / "gait.py"), *command, *call, *key, *outputs, "--json"],
-            cwd=scratch, env=environment, stdout=subprocess.PIPE, check=False,
-        )  # fmt: skip
-        Path(scratch, "answer.json").write_bytes(done.stdout)
+        runs = {"answer.json": [*command, *call, *key, *outputs, "--json"], "issue.json": ["beads", "trace.json", *key, "--json"]}
+        for name, words in runs.items():
+            gait = [sys.executable, "-I", str(ROOT / "gait.py"), *words]
+            done = subprocess.run(gait, cwd=scratch, env=environment, stdout=subprocess.PIPE, check=False)
+            Path(scratch, name).write_bytes(done.stdout)
         return {name: Path(scratch, name).read_bytes() for name in NAMES}
 
 

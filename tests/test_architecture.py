@@ -33,7 +33,7 @@ SYSTEM = LAYERS["system"]
 # Modules above the line that are pure all the same: bytes in, effects out, loops around them.
 PURE_ABOVE_THE_LINE = (
     *("mcp.messages", "mcp.interceptor", "mcp.sse", "mcp.lines", "mcp.headers", "mcp.pending", "mcp.refusals", "mcp.effects"),
-    *("mcp.unwrap", "mcp.lock", "mcp.changes", "mcp.listing", "mcp.names", "mcp.mirrors", "service.api"),
+    *("mcp.unwrap", "mcp.lock", "mcp.changes", "mcp.listing", "mcp.names", "mcp.mirrors", "service.api", "bridges.beads.issue"),
 )
 
 # What reads or changes the world outside the arguments: clock, randomness, files, environment, processes, sockets.

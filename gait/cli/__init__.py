@@ -28,6 +28,7 @@ COMMANDS = {
     "guard": "pack and verify the evidence of a run",
     "incident": "pack a run with the decisions around it",
     "report": "write a journal as one HTML page",
+    "beads": "file refused decisions as issues of Beads",
     "keys": "make, rotate and check signing keys",
     "openclaw": "install and check the OpenClaw skill and plugin",
     "stop": "stop a tool, an identity, a session or every call, at once",

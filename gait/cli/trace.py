@@ -8,7 +8,7 @@ from ..errors import GaitError, VerificationFailed
 from ..formats import strict_json
 from . import shared
 
-_MAX_BYTES = 32 * 1024 * 1024  # a trace holds the tool name, and a call may have 16 MiB
+MAX_BYTES = 32 * 1024 * 1024  # a trace holds the tool name, and a call may have 16 MiB
 _SHOWN = (
     "verdict", "tool_name", "matched_rule", "reason_codes", "violations", "created_at", "trace_id", "correlation_id",
     "policy_digest", "intent_digest", "args_digest", "producer_version",
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify or show: exit code 0, or 2 when a trace that is to be verified does not."""
     source = shared.source_name(args.path)
-    record = strict_json.loads_object(shared.read_input(args.path, _MAX_BYTES, "a trace"), source, _MAX_BYTES)
+    record = strict_json.loads_object(shared.read_input(args.path, MAX_BYTES, "a trace"), source, MAX_BYTES)
     return _verify(args, record, source) if args.verb == "verify" else _show(args, record, source)
 
 

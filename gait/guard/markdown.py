@@ -14,8 +14,12 @@ _WWW = re.compile(r"(?i)\bwww\.")
 
 def text(value: object) -> str:
     """Text for a table cell: CommonMark takes a backslash before any ASCII punctuation."""
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(value))
-    return _WWW.sub(lambda found: found.group()[:-1] + "\\.", _MARKUP.sub(r"\\\1", shown))
+    return _WWW.sub(lambda found: found.group()[:-1] + "\\.", _MARKUP.sub(r"\\\1", plain(value)))
+
+
+def plain(value: object) -> str:
+    """Text on one line, with every control and format character escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(value))
 
 
 def page(summary: Mapping[str, object]) -> str:

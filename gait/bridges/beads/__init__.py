@@ -1,0 +1,1 @@
+"""Beads (`bd`): refused decisions as issues of its tracker."""
