@@ -9,6 +9,7 @@ to the end of its standard input.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -114,13 +115,13 @@ class Child:
         self.close_input(_LEFT_SECONDS)
 
 
-def start(argv: Sequence[str], env: Mapping[str, str]) -> Child:
+def start(argv: Sequence[str], env: Mapping[str, str], stderr: int = 2) -> Child:
     """Start a program, looked up in this process's PATH.  MissingDependency: there is none, or it cannot be run."""
     pipes: list[int] = []
     group = _start_group()
     try:
         pipes += [*os.pipe(), *os.pipe()]
-        process = _spawn(argv, env, pipes[0], pipes[3], group.number)
+        process = _spawn(argv, env, pipes[0], pipes[3], group.number, stderr)
     except (OSError, ValueError) as error:
         _close(*pipes)
         _abandon(group)
@@ -129,6 +130,48 @@ def start(argv: Sequence[str], env: Mapping[str, str]) -> Child:
         raise MissingDependency(f"cannot be started: {reason}", where=argv[0], hint=hint, code="command_not_started") from error
     _close(pipes[0], pipes[3])
     return Child(group, process, pipes[1], pipes[2])
+
+
+def ask(argv: Sequence[str], env: Mapping[str, str], data: bytes, seconds: float, max_bytes: int) -> bytes:
+    """What a program answers on standard output to at most 16 KiB on standard input; its standard error is thrown away.
+
+    GaitError: it took longer, said more, failed, or could not be started.  Nothing of it is left running.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        child = start(argv, env, null)
+    finally:
+        os.close(null)
+    try:
+        return _answer(child, data, time.monotonic() + seconds, max_bytes)
+    finally:
+        child.signal(signal.SIGKILL)
+        child.end()
+        os.close(child.output)
+
+
+def _answer(child: Child, data: bytes, deadline: float, max_bytes: int) -> bytes:
+    try:
+        child.send(data)
+    except BrokenPipeError:
+        pass  # it may answer without having read
+    child.close_input()
+    answer = b""
+    while True:
+        if not select.select([child.output], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise GaitError("expected an answer in time, got none", code="command_timeout")
+        chunk = os.read(child.output, max_bytes + 1 - len(answer))
+        answer += chunk
+        if len(answer) > max_bytes:
+            raise GaitError(f"expected an answer of at most {max_bytes} bytes, got more", code="command_answer_too_large")
+        if not chunk:
+            break
+    code = child.wait(deadline - time.monotonic())
+    if code is None:
+        raise GaitError("expected it to end in time", code="command_timeout")
+    if code:
+        raise GaitError(f"expected exit code 0, got {code}", code="command_failed")
+    return answer
 
 
 def write(fd: int, data: bytes) -> None:
