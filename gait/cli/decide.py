@@ -31,6 +31,9 @@ _OUTPUTS = ("trace_out", "export_log_out", "export_otel_out")
 def decision_options(parser: argparse.ArgumentParser) -> None:
     """The options of a decision's key, trace and exports."""
     shared.key_options(parser)
+    about = "an approval token for this call (gait approve --out FILE); may be repeated"
+    parser.add_argument("--approval-token", action="append", default=[], metavar="FILE", help=about)
+    shared.approval_key_options(parser)
     parser.add_argument("--journal", metavar="DIR", help="append the record to the chain `oneshot` of this journal, before anything else")
     shared.capture_option(parser)
     parser.add_argument("--trace-out", metavar="FILE", help="write the trace here (default: a new file under $GAIT_HOME/traces)")
@@ -45,6 +48,7 @@ def decide(args: argparse.Namespace, call: Call) -> int:
     from ..judge import judge
 
     check_outputs(args)
+    call = call._replace(tokens=_tokens(args))
     warnings: tuple[str, ...] = ()
 
     def sign(record: dict[str, object]) -> dict[str, object]:
@@ -63,6 +67,23 @@ def decide(args: argparse.Namespace, call: Call) -> int:
         value["tried"] = [step.to_value() for step in tried]
     shared.emit(args, value, _lines(value) + explanation(tried))
     return judged.decision.exit_code
+
+
+def _tokens(args: argparse.Namespace) -> tuple[object, ...]:
+    """The token documents that the options name.  InvalidInput: one cannot be read, or there is no key to verify them by."""
+    paths = args.approval_token
+    if not paths:
+        return ()
+    from ..formats import strict_json
+    from ..gate.approval_fields import MAX_BYTES
+    from ..gate.approvals import MAX_OFFERED
+
+    if not (args.approval_key or args.approval_key_env):
+        hint = "name the approvers' key rings: --approval-key FILE"
+        raise InvalidInput("tokens need a key that they are verified by", where="--approval-token", hint=hint, code="approval_key_missing")
+    if len(paths) > MAX_OFFERED:
+        raise InvalidInput(f"expected at most {MAX_OFFERED} tokens, got {len(paths)}", where="--approval-token", code="too_many_approvals")
+    return tuple(strict_json.loads(shared.read_input(path, MAX_BYTES, "an approval token"), shared.source_name(path), MAX_BYTES) for path in paths)
 
 
 def _sign(journal: str | None, record: dict[str, object], ring: Keyring) -> dict[str, object]:

@@ -140,24 +140,26 @@ def verifying_keys(args: argparse.Namespace) -> SigningKeys:
     return signing_keys(args)
 
 
+def approval_key_options(parser: argparse.ArgumentParser) -> None:
+    """Whose approvals are believed."""
+    option = parser.add_argument
+    about = "believe approvals by this key ring (gait keys init --purpose approval), with NAME= only in that name; may be repeated"
+    option("--approval-key", action="append", default=[], metavar="[NAME=]FILE", help=about)
+    option("--approval-key-env", action="append", default=[], metavar="[NAME=]VAR", help="the same, of an environment variable")
+
+
 def allowances(args: argparse.Namespace) -> Allowances:
-    """What an allow may use up, as the options say."""
+    """What an allow may use up, as the options say.  GaitError: an approval key cannot be used."""
     from ..store import keys
-    from ..store.allowances import Allowances
+    from ..store.allowances import Allowances, nobody
 
-    return Allowances(keys.home(), lambda: signing_keys(args).ring, getattr(args, "durability", "") == "power")
+    approvers = nobody
+    if args.approval_key or args.approval_key_env:
+        from ..store.approvals import load_approvers
 
-
-def public_key(args: argparse.Namespace) -> PublicKey | None:
-    """The key of --public-key, None without it.  InvalidInput: another key is named too, and only one can be meant."""
-    if not args.public_key:
-        return None
-    if args.key_mode != "dev" or args.private_key or args.private_key_env:
-        message = "expected a public key or a key ring, got both"
-        raise InvalidInput(message, where="--public-key", hint="leave out one of them", code="invalid_usage")
-    from ..store import keys
-
-    return keys.load_public(args.public_key)
+        found = load_approvers(args.approval_key, args.approval_key_env)
+        approvers = lambda: found  # noqa: E731
+    return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, getattr(args, "durability", "") == "power")
 
 
 def emit(args: argparse.Namespace, value: dict[str, object], lines: list[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from . import constraints
 from .decision import Decision, stricter
 from .facts import NOTHING, Facts, Needs, proofs
-from .intent import IntentRequest, risk_class_of
+from .intent import IntentRequest, approval_digest, risk_class_of
 from .matching import CompiledPolicy, CompiledRule
 from .policy import FailClosed, Rule
 
@@ -119,6 +119,8 @@ def _demands(compiled: CompiledPolicy, intent: IntentRequest, facts: Facts, rule
             reasons.update(proof.reason_codes)
             violations.update(proof.violations)
             evidence.update(proof.evidence)
+        if verdict == "require_approval" and intent.context.request_id:
+            evidence["approval_digest"] = approval_digest(intent)  # what a token names, so that the caller's next try has it too
     decision = _decision(compiled, intent, verdict, reasons, violations, name, required)
     return decision._replace(needs=needed, evidence=evidence) if needed else decision
 

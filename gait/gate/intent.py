@@ -153,6 +153,14 @@ def read(value: object) -> IntentRequest:
     )
 
 
+def approval_digest(intent: IntentRequest) -> str:
+    """The intent digest of the same call without its request_id, which an honest caller's second try does not have in common."""
+    if not intent.context.request_id:
+        return intent.intent_digest
+    context = intent.context._replace(request_id="")
+    return jcs.digest(_digested(intent.tool_name, intent.args, intent.targets, intent.arg_provenance, intent.skill_provenance, context))
+
+
 def risk_class_of(value: object) -> str:
     """The lower-cased risk class of a document that may have no normal form; empty when there is none."""
     context = value.get("context") if isinstance(value, dict) else None

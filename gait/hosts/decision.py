@@ -11,6 +11,7 @@ from ..formats.documents import TYPE_CHECKING, NamedTuple
 from .options import Options
 
 if TYPE_CHECKING:
+    from ..gate.approval_fields import Approver
     from ..gate.matching import CompiledPolicy
     from ..judge import Judged
     from ..signing.keys import Keyring
@@ -47,7 +48,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys))
+    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: _approvers(options)))
     return Decided(judged.to_value(None), judged)
 
 
@@ -70,6 +71,14 @@ def ring(options: Options) -> Keyring:
     from ..store import keys
 
     return keys.signing_keyring(options.key_mode, options.private_key, options.private_key_env)[0]
+
+
+def _approvers(options: Options) -> tuple[Approver, ...]:
+    if not options.approval_key:
+        return ()
+    from ..store.approvals import load_approvers
+
+    return load_approvers([name for name in options.approval_key.split(",") if name], [])
 
 
 def journal(options: Options) -> str:

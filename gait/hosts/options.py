@@ -28,6 +28,7 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "key_mode": ("dev|prod", "dev makes its own key (default)"),
     "private_key": ("FILE", "prod: the key ring, or one line of base64, mode 0600"),
     "private_key_env": ("NAME", "prod: the environment variable that holds the key"),
+    "approval_key": ("[NAME=]FILE,…", "believe approvals by these key rings, with NAME= only in that name"),
 }
 
 
@@ -48,6 +49,7 @@ class Options(NamedTuple):
     key_mode: str = "dev"
     private_key: str | None = None
     private_key_env: str | None = None
+    approval_key: str = ""
     check: bool = False
 
     @property

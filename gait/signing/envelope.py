@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 ALGORITHM = "hmac-sha256"
 TRACE = "gait.trace.v1"
 APPROVAL_TOKEN = "gait.approval_token.v1"
+APPROVAL_GRANT = "gait.approval_grant.v1"
 JOURNAL = "gait.journal.v1"
 JOURNAL_HEAD = "gait.journal_head.v1"
 RUNPACK = "gait.runpack.v1"
 GUARD_PACK = "gait.guard_pack.v1"
 STOPS = "gait.stops.v1"
 # The family of key that may sign each kind of document.
-FAMILY_OF = {TRACE: "trace", JOURNAL: "trace", JOURNAL_HEAD: "trace", RUNPACK: "trace", GUARD_PACK: "trace", STOPS: "trace", APPROVAL_TOKEN: "approval"}
+FAMILY_OF = {
+    **{TRACE: "trace", JOURNAL: "trace", JOURNAL_HEAD: "trace", RUNPACK: "trace", GUARD_PACK: "trace", STOPS: "trace"},
+    **{APPROVAL_TOKEN: "approval", APPROVAL_GRANT: "approval"},
+}
 PURPOSES = tuple(FAMILY_OF)
 # What a public key may verify, and the schema_id that the document must have: its signature names no purpose.
 PUBLIC = {TRACE: ("gait.gate.trace",), RUNPACK: ("gait.runpack.manifest",)}

@@ -12,27 +12,42 @@ from collections.abc import Callable
 from ..errors import GaitError
 from ..formats.documents import TYPE_CHECKING
 from ..gate.evaluate import barred, evaluate
+from ..gate.facts import NO_COUNTER, NO_TOKEN, NOTHING, Facts, Proof
 from .stops import Switch
 
 if TYPE_CHECKING:
+    from ..gate.approval_fields import Approver
     from ..gate.decision import Decision
     from ..gate.intent import IntentRequest
     from ..gate.matching import CompiledPolicy
+    from ..gate.quotas import Quota
     from ..signing.keys import Keyring
-    from .counters import Counters
+    from .counters import Counters, Turn
+    from .offers import Offers
+
+_NO_STORE = Proof("block", ("approval_store_unavailable",), ("approval_store_unavailable",))
+
+
+def nobody() -> tuple[Approver, ...]:
+    """No approvals are believed."""
+    return ()
 
 
 class Allowances:
     """Those below one $GAIT_HOME.  Nothing is opened or made before a call needs it.  Safe to use from any thread.
 
-    `ring` gives the keys that verify stops; it is asked only where something was stopped.  `sync` waits for the disk.
+    `ring` gives the keys that verify stops; it is asked only where something was stopped.  `approvers` gives those whose approvals
+    are believed; it is asked only for a call that needs one.  `sync` waits for the disk; the use of an approval always does.
     """
 
-    def __init__(self, home: str, ring: Callable[[], Keyring], sync: bool = False) -> None:
+    def __init__(
+        self, home: str, ring: Callable[[], Keyring], approvers: Callable[[], tuple[Approver, ...]] = nobody, sync: bool = False
+    ) -> None:
         self._home = home
         self._sync = sync
+        self._approvers = approvers
         self._switch = Switch(home, ring)
-        self._opened: Counters | None = None
+        self._opened: dict[bool, Counters] = {}
 
     def decide(self, compiled: CompiledPolicy, intent: IntentRequest, tokens: tuple[object, ...]) -> Decision:
         """The decision with all that is known (see judge.Outside)."""
@@ -40,34 +55,54 @@ class Allowances:
         if stopped:
             return barred(compiled, intent, *stopped)
         decision = evaluate(compiled, intent)
-        if decision.needs and (decision.needs.rate_limit or decision.needs.budget):
-            return self._counted(compiled, intent, decision)
-        return decision
+        return self._settled(compiled, intent, decision, tokens) if decision.needs else decision
 
-    def _counted(self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision) -> Decision:
-        """The decision by the counts, which it raises in the same turn when it is allow."""
-        from ..gate import facts, quotas
+    def _settled(self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision, tokens: tuple[object, ...]) -> Decision:
+        """The decision about a call that needs something."""
+        needs, offers = decision.needs, None
+        if needs and needs.approvals:
+            from .offers import gather
 
-        needs = decision.needs
-        if needs is None:
+            offers = gather(self._home, self._approvers, decision, intent, tokens)
+            if isinstance(offers, Proof):  # nothing that a store would have to be opened for
+                return decision if offers is NO_TOKEN else evaluate(compiled, intent, Facts(approval=offers))
+        elif needs and not (needs.rate_limit or needs.budget):
             return decision
-        wanted, problem = quotas.wanted(needs, decision.matched_rule, intent)
         try:
-            with self._counters().turn() as turn:
-                proof = quotas.proof(wanted, problem, turn.used)
-                decided = evaluate(compiled, intent, facts.Facts(limits=proof))
-                if decided.verdict == "allow":
-                    for quota in wanted:
-                        turn.take(quota)
-                    turn.commit()
-                return decided
+            return self._claimed(compiled, intent, decision, offers)
         except GaitError as error:
-            unavailable = facts.NO_COUNTER._replace(evidence={"unavailable": error.error_code})
-            return evaluate(compiled, intent, facts.Facts(limits=unavailable))
+            approval = _NO_STORE if offers else NOTHING.approval
+            unavailable = NO_COUNTER._replace(evidence={"unavailable": error.error_code})
+            return evaluate(compiled, intent, Facts(approval=approval, limits=unavailable))
 
-    def _counters(self) -> Counters:
-        if self._opened is None:
+    def _claimed(self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision, offers: Offers | None) -> Decision:
+        """The decision by approvals and counts, which it raises in the same turn when it is allow.  GaitError: they are out of reach."""
+        with self._counters(self._sync or offers is not None).turn() as turn:
+            facts, quotas = self._facts(turn, decision, intent, offers)
+            decided = evaluate(compiled, intent, facts)
+            if decided.verdict == "allow":
+                for quota in quotas:
+                    turn.take(quota)
+                turn.commit()
+            return decided
+
+    def _facts(self, turn: Turn, decision: Decision, intent: IntentRequest, offers: Offers | None) -> tuple[Facts, list[Quota]]:
+        """What is known in a turn, and what an allow would use up."""
+        facts, used, needs = NOTHING, [], decision.needs
+        if offers:
+            reviewed = offers.review(turn)
+            facts, used = facts._replace(approval=reviewed.proof), list(reviewed.quotas)
+        if needs and (needs.rate_limit or needs.budget):
+            from ..gate import quotas
+
+            wanted, problem = quotas.wanted(needs, decision.matched_rule, intent)
+            facts, used = facts._replace(limits=quotas.proof(wanted, problem, turn.used)), used + wanted
+        return facts, used
+
+    def _counters(self, sync: bool) -> Counters:
+        found = self._opened.get(sync)
+        if found is None:
             from .counters import FOLDER, Counters
 
-            self._opened = Counters(os.path.join(self._home, FOLDER), self._sync)
-        return self._opened
+            found = self._opened.setdefault(sync, Counters(os.path.join(self._home, FOLDER), sync))
+        return found

@@ -97,7 +97,7 @@ def load(path: str, purpose: str | None) -> Keyring:
     return _read(data, path, purpose)
 
 
-def load_env(variable: str, purpose: str) -> Keyring:
+def load_env(variable: str, purpose: str | None) -> Keyring:
     """The ring in an environment variable, in either form that `load` takes."""
     text = os.environ.get(variable, "")
     if not text:

@@ -101,6 +101,11 @@ def private_directory(path: str) -> None:
         raise _not_private(finding, path)
 
 
+def remove(path: str) -> None:
+    """Take a file away; nothing happens when there is none, or when it cannot be."""
+    _remove(path)
+
+
 def require_private(fd: int, path: str) -> None:
     """StorageError when the open file is another user's, or its group or others may use it.
 
