@@ -29,6 +29,8 @@ COMMANDS = {
     "incident": "pack a run with the decisions around it",
     "report": "write a journal as one HTML page",
     "beads": "file refused decisions as issues of Beads",
+    "approve": "approve one call, or calls of a kind",
+    "approvals": "list, show and revoke approvals",
     "keys": "make, rotate and check signing keys",
     "openclaw": "install and check the OpenClaw skill and plugin",
     "stop": "stop a tool, an identity, a session or every call, at once",

@@ -15,7 +15,7 @@ from ..mcp import lock as locks
 from ..mcp.effects import Terms
 from ..service.engine import Engine
 from ..service.server import Mount
-from . import mcp_tools
+from . import mcp_tools, shared
 from .mcp_gate import EngineGate
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class _Parts:
         self._args = args
         self._defaults = defaults
         self._authorizations = {name: _authorization(variable) for name, variable in tokens.items()}
-        self._secrets = tuple(name for name in (args.private_key_env, args.auth_token_env, *tokens.values()) if name)
+        self._secrets = (*shared.secret_variables(args), *(name for name in (args.auth_token_env, *tokens.values()) if name))
 
     def origin(self, url: str) -> Origin:
         from ..system.origin import read_url

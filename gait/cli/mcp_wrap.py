@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     parent = os.getppid()
     _require_streams()
-    command, env = _command(args), mcp_tools.environment(args, (args.private_key_env,) if args.private_key_env else ())
+    command, env = _command(args), mcp_tools.environment(args, shared.secret_variables(args))
     loaded = _loaded(args)
     terms = mcp_tools.terms_of(args, args.server_name)
     catalog = mcp_tools.catalog_of(args, terms, lambda: loaded.compiled)

@@ -148,6 +148,12 @@ def approval_key_options(parser: argparse.ArgumentParser) -> None:
     option("--approval-key-env", action="append", default=[], metavar="[NAME=]VAR", help="the same, of an environment variable")
 
 
+def secret_variables(args: argparse.Namespace) -> tuple[str, ...]:
+    """The environment variables that hold keys, which no other program may be given."""
+    named = [text.rpartition("=")[2] for text in args.approval_key_env]
+    return tuple(name for name in (args.private_key_env, *named) if name)
+
+
 def allowances(args: argparse.Namespace) -> Allowances:
     """What an allow may use up, as the options say.  GaitError: an approval key cannot be used."""
     from ..store import keys
@@ -160,6 +166,18 @@ def allowances(args: argparse.Namespace) -> Allowances:
         found = load_approvers(args.approval_key, args.approval_key_env)
         approvers = lambda: found  # noqa: E731
     return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, getattr(args, "durability", "") == "power")
+
+
+def public_key(args: argparse.Namespace) -> PublicKey | None:
+    """The key of --public-key, None without it.  InvalidInput: another key is named too, and only one can be meant."""
+    if not args.public_key:
+        return None
+    if args.key_mode != "dev" or args.private_key or args.private_key_env:
+        message = "expected a public key or a key ring, got both"
+        raise InvalidInput(message, where="--public-key", hint="leave out one of them", code="invalid_usage")
+    from ..store import keys
+
+    return keys.load_public(args.public_key)
 
 
 def emit(args: argparse.Namespace, value: dict[str, object], lines: list[str]) -> None:

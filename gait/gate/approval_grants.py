@@ -43,9 +43,9 @@ class Constraint(NamedTuple):
             return jcs.dumps(found) == jcs.dumps(self.value)
         if self.test == "path":
             return type(found) is str and _is_below(found, str(self.value), intent.context.workspace)
-        if type(found) not in (int, float):
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not isinstance(self.value, (int, float)):
             return False
-        return found <= self.value if self.test == "at_most" else found >= self.value  # type: ignore[operator]
+        return found <= self.value if self.test == "at_most" else found >= self.value
 
 
 class Grant(NamedTuple):

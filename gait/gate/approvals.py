@@ -65,7 +65,7 @@ def of_token(value: object, approvers: tuple[Approver, ...], call: tokens.Asked,
         return Entry(_TOKEN, "", "", f"approval_token_{problem}", document_digest=_digest(value))
     problem = tokens.problem(token, call, now)
     code = f"approval_token_{problem}" if problem else ""
-    quota = _quota(_TOKEN, token.token_id, token.max_uses, token.expires_at)
+    quota = quota_of(_TOKEN, token.token_id, token.max_uses, timestamps.loads(token.expires_at))
     return Entry(_TOKEN, token.token_id, token.approver_identity, code, quota, token.reason_code, token.expires_at)
 
 
@@ -78,8 +78,13 @@ def of_grant(value: object, approvers: tuple[Approver, ...], needs: Needs, call:
         return None
     problem = grants.problem(grant, call.policy_digest, needs.is_exact, now)
     code = f"approval_grant_{problem}" if problem else ""
-    quota = _quota(_GRANT, grant.grant_id, grant.max_uses, grant.expires_at)
+    quota = quota_of(_GRANT, grant.grant_id, grant.max_uses, timestamps.loads(grant.expires_at))
     return Entry(_GRANT, grant.grant_id, grant.approver_identity, code, quota, grant.reason_code, grant.expires_at)
+
+
+def quota_of(kind: str, id_: str, uses: int, expires_at: float) -> Quota:
+    """The count of a `token`'s or `grant`'s uses, which may be forgotten at `expires_at` (seconds since 1970)."""
+    return Quota(jcs.digest([f"approval_{kind}", id_]), uses, expires_at=expires_at)
 
 
 def refused(entry: Entry, problem: str) -> Entry:
@@ -133,10 +138,6 @@ def _evidence(needs: Needs, found: list[Entry], valid: list[Entry], chosen: list
         if ids:
             evidence[f"approval_{kind}_ref"] = ",".join(ids)
     return {**evidence, "approval_audit": audit}
-
-
-def _quota(kind: str, id_: str, uses: int, expires_at: str) -> Quota:
-    return Quota(jcs.digest([f"approval_{kind}", id_]), uses, expires_at=timestamps.loads(expires_at))
 
 
 def _digest(value: object) -> str:

@@ -48,7 +48,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: _approvers(options)))
+    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: approvers(options)))
     return Decided(judged.to_value(None), judged)
 
 
@@ -73,7 +73,7 @@ def ring(options: Options) -> Keyring:
     return keys.signing_keyring(options.key_mode, options.private_key, options.private_key_env)[0]
 
 
-def _approvers(options: Options) -> tuple[Approver, ...]:
+def approvers(options: Options) -> tuple[Approver, ...]:
     if not options.approval_key:
         return ()
     from ..store.approvals import load_approvers

@@ -84,8 +84,18 @@ def command_line(options: Options) -> str:
         if name == "policy":
             text = text or os.path.join(options.home or keys.home(), "policy.yaml")
         if text and text != Options._field_defaults.get(name):
-            words += ["--" + name.replace("_", "-"), os.path.abspath(text) if name in _FILES else text]
+            words += ["--" + name.replace("_", "-"), _absolute(name, text)]
     return shlex.join(words) + FAIL_CLOSED
+
+
+def _absolute(name: str, text: str) -> str:
+    """An option's value for a host that may run anywhere."""
+    if name == "approval_key":
+        from ..store.approvals import named
+
+        parts = (named(part) for part in text.split(","))
+        return ",".join(f"{who}={os.path.abspath(path)}" if who else os.path.abspath(path) for who, path in parts)
+    return os.path.abspath(text) if name in _FILES else text
 
 
 def launcher() -> list[str]:

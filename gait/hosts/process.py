@@ -90,6 +90,7 @@ def check_ready(options: Options) -> None:
         raise InvalidInput(f"must be one of {', '.join(RISK_CLASSES)}", where="--risk-class", code="invalid_usage")
     _settle(options)
     decision.policy(options)
+    decision.approvers(options)
     ring = decision.ring(options)
     folder = os.path.join(decision.journal(options), oneshot.CHAIN)
     files.private_directory(folder)

@@ -8,7 +8,10 @@ from ..errors import GaitError, InvalidInput, UnsafeOperation
 from ..formats import strict_json
 from ..formats.documents import NamedTuple
 from ..formats.fields import Fields
+from ..gate.approval_fields import MAX_BYTES as MAX_TOKEN_BYTES
+from ..gate.approvals import MAX_OFFERED
 from ..judge import CLIENT_FIELDS, MAX_BYTES, Call
+from ..signing.keys import base64_loads
 from ..system.http_request import Request
 from ..system.http_response import Response, of_error
 from .engine import Engine, Wanted
@@ -19,6 +22,7 @@ TRUSTABLE = frozenset(("identity", "workspace", "risk_class", "auth_context", "c
 STRICT_STATUSES = {"allow": 200, "block": 403, "require_approval": 428, "dry_run": 409}
 # Each line of a stream leaves a record: a body of line ends must not fill the disk.
 MAX_LINES = 10_000
+TOKEN_HEADER = "gait-approval-token"
 _NAMED = 8
 _NO_STORE = (("Cache-Control", "no-store"),)
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
@@ -120,12 +124,12 @@ class Api:
 
     def _evaluate(self, request: Request) -> Response:
         _expect(request, _JSON)
-        value = self._decide(request.body)
+        value = self._decide(request.body, _header_tokens(request))
         return _json(value, STRICT_STATUSES[str(value["verdict"])] if self._rules.strict_statuses else 200)
 
     def _evaluate_sse(self, request: Request) -> Response:
         _expect(request, _JSON)
-        data = f"event: decision\ndata: {strict_json.dumps(self._decide(request.body))}\n\n"
+        data = f"event: decision\ndata: {strict_json.dumps(self._decide(request.body, _header_tokens(request)))}\n\n"
         return Response(200, data.encode("ascii"), "text/event-stream", _NO_STORE)
 
     def _evaluate_stream(self, request: Request) -> Response:
@@ -146,10 +150,10 @@ class Api:
                 value = {**error.to_value(), "exit_code": error.exit_code}
             yield strict_json.dumps(value).encode("ascii") + b"\n"
 
-    def _decide(self, data: bytes) -> dict[str, object]:
-        """The answer about one request; input that gets no decision is recorded."""
+    def _decide(self, data: bytes, tokens: tuple[str, ...] = ()) -> dict[str, object]:
+        """The answer about one request; input that gets no decision is recorded.  `tokens`: as they were in the header."""
         try:
-            asked = self._read(data)
+            asked = self._read(data, tuple(map(_token, tokens)))
             decided = self._engine.decide(asked.call, asked.wanted)
         except (InvalidInput, UnsafeOperation) as error:
             self._engine.refuse(data, error)
@@ -160,16 +164,19 @@ class Api:
             value.update(run_id=decided.runpack.run_id, runpack_path=decided.runpack_path, ticket_footer=decided.runpack.footer)
         return {**value, "exit_code": judged.decision.exit_code, "sequence": judged.record["sequence"]}
 
-    def _read(self, data: bytes) -> Asked:
+    def _read(self, data: bytes, tokens: tuple[object, ...]) -> Asked:
         fields = Fields(strict_json.loads(data, "body", MAX_BYTES))
         adapter, run_id, value = fields.text("adapter", "mcp"), fields.text("run_id"), fields.raw("call")
         if not adapter:
             raise InvalidInput("adapter: must be the name of a framework", where="body", path=("adapter",))
         context = {**fields.object("context"), **_session(fields)}
         wanted = self._wanted(fields)
+        tokens = (*tokens, *fields.items("approval_tokens"))
+        if len(tokens) > MAX_OFFERED:
+            raise InvalidInput(f"expected at most {MAX_OFFERED} approval tokens, got {len(tokens)}", where="body", code="too_many_approvals")
         fields.done()
         kept = {name: field for name, field in context.items() if name in self._trusted}
-        call = Call(data, value, "call", adapter, {**self._rules.defaults, **kept}, run_id, self._trusted)
+        call = Call(data, value, "call", adapter, {**self._rules.defaults, **kept}, run_id, self._trusted, tokens=tokens)
         return Asked(call, wanted, self._warnings([*context, *_claimed(value)]))
 
     def _wanted(self, fields: Fields) -> Wanted:
@@ -188,6 +195,21 @@ class Api:
             return ()
         shown = ", ".join(name[:40] for name in ignored[:_NAMED]) + (", …" if len(ignored) > _NAMED else "")
         return (f"context: {shown} ignored; the operator decides it, or names it in --trust-context",)
+
+
+def _header_tokens(request: Request) -> tuple[str, ...]:
+    """The approval tokens of a request's header, each still base64."""
+    given = request.headers.get(TOKEN_HEADER, "")
+    return tuple(text.strip() for text in given.split(",") if text.strip())
+
+
+def _token(text: str) -> object:
+    """The document in one header value.  InvalidInput: it is not base64 of JSON."""
+    try:
+        data = base64_loads(text)
+    except ValueError:
+        raise InvalidInput("must be base64 of a token's JSON", where=f"header {TOKEN_HEADER}", code="approval_token_malformed") from None
+    return strict_json.loads(data, f"header {TOKEN_HEADER}", MAX_TOKEN_BYTES)
 
 
 def _session(fields: Fields) -> dict[str, object]:

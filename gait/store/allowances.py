@@ -63,9 +63,10 @@ class Allowances:
         if needs and needs.approvals:
             from .offers import gather
 
-            offers = gather(self._home, self._approvers, decision, intent, tokens)
-            if isinstance(offers, Proof):  # nothing that a store would have to be opened for
-                return decision if offers is NO_TOKEN else evaluate(compiled, intent, Facts(approval=offers))
+            found = gather(self._home, self._approvers, decision, intent, tokens)
+            if isinstance(found, Proof):  # nothing that a store would have to be opened for
+                return decision if found is NO_TOKEN else evaluate(compiled, intent, Facts(approval=found))
+            offers = found
         elif needs and not (needs.rate_limit or needs.budget):
             return decision
         try:

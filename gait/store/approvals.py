@@ -36,14 +36,14 @@ class Kept(NamedTuple):
     value: object
 
 
-def load_approvers(named: list[str], variables: list[str]) -> tuple[Approver, ...]:
+def load_approvers(places: list[str], variables: list[str]) -> tuple[Approver, ...]:
     """The approvers whose key rings are in files and environment variables, each given as [NAME=]PLACE.
 
     Every ring must say that it is for approvals: a bare secret could be a trace key.  MissingDependency, StorageError,
     InvalidInput: as keys.load says.
     """
-    found = [Approver(_approval_ring(keys.load(path, None), path), name) for name, path in map(_named, named)]
-    return (*found, *(Approver(_approval_ring(keys.load_env(variable, None), f"${variable}"), name) for name, variable in map(_named, variables)))
+    found = [Approver(_approval_ring(keys.load(path, None), path), name) for name, path in map(named, places)]
+    return (*found, *(Approver(_approval_ring(keys.load_env(variable, None), f"${variable}"), name) for name, variable in map(named, variables)))
 
 
 def _approval_ring(ring: Keyring, where: str) -> Keyring:
@@ -54,7 +54,8 @@ def _approval_ring(ring: Keyring, where: str) -> Keyring:
         raise
 
 
-def _named(text: str) -> tuple[str, str]:
+def named(text: str) -> tuple[str, str]:
+    """The identity, empty for any, and the place in [NAME=]PLACE."""
     name, equals, place = text.partition("=")
     return (name.strip(), place) if equals and "/" not in name and os.sep not in name else ("", text)
 

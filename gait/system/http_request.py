@@ -24,7 +24,7 @@ _NEVER = frozenset({"CONNECT", "TRACE"})
 # Lists and annotations, where a second line adds to the first (RFC 9110 section 5.3).  Any other field is refused twice.
 _REPEATABLE = frozenset(
     """accept accept-charset accept-encoding accept-language baggage cache-control connection cookie forwarded
-    keep-alive pragma te trailer tracestate via warning x-forwarded-for x-forwarded-host x-forwarded-proto""".split()
+    gait-approval-token keep-alive pragma te trailer tracestate via warning x-forwarded-for x-forwarded-host x-forwarded-proto""".split()
 )
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
