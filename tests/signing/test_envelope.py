@@ -202,8 +202,8 @@ def test_an_unknown_purpose_is_refused():
 
 def test_every_purpose_belongs_to_a_family_of_keys():
     assert set(envelope.FAMILY_OF.values()) == set(keys.FAMILIES)
-    evidence = {TRACE, envelope.JOURNAL, envelope.JOURNAL_HEAD, envelope.RUNPACK, envelope.GUARD_PACK}
-    assert set(envelope.PURPOSES) == {*evidence, APPROVAL_TOKEN}
+    evidence = {TRACE, envelope.JOURNAL, envelope.JOURNAL_HEAD, envelope.RUNPACK, envelope.GUARD_PACK, envelope.STOPS}
+    assert set(envelope.PURPOSES) == {*evidence, APPROVAL_TOKEN, envelope.APPROVAL_GRANT}
 
 
 @pytest.mark.parametrize("value", [2**53, -(2**60), float("inf"), "\ud800", {1: 2}, object()])
