@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ..formats.documents import NamedTuple
 
 _MAX_REASON = 1000
-_NEXT = "Do not try it again unchanged; tell the operator."
+NEXT = "Do not try it again unchanged; tell the operator."
 
 
 class Host(NamedTuple):
@@ -87,7 +87,7 @@ def reason(value: Mapping[str, object]) -> str:
     if value.get("trace_id"):
         said.append(f"trace {value['trace_id']}")
     text = "; ".join(said)[:_MAX_REASON] + "."
-    return text if verdict == "allow" else f"{text} {_NEXT}"
+    return text if verdict == "allow" else f"{text} {NEXT}"
 
 
 def _texts(codes: object) -> list[str]:
