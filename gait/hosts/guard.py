@@ -228,7 +228,7 @@ class _Function:
 
     def run(self, arguments: dict[str, Any]) -> Any:
         """What the function gives for these arguments."""
-        bound = inspect.BoundArguments(self._signature, arguments)  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(self._signature, arguments)
         return self._function(*bound.args, **bound.kwargs)
 
 

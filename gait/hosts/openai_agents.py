@@ -22,8 +22,9 @@ def gate_tools(tools: Iterable[Any], gate: Gate) -> list[Any]:
 
 
 def _gated(tool: Any, gate: Gate) -> Any:
+    is_custom = _is_custom(tool)
     gated = copy.copy(tool)  # not dataclasses.replace: the SDK keeps its private fields and subclasses this way
-    invoke, is_custom = getattr(gated, "on_invoke_tool", None), _is_custom(tool)
+    invoke: Any = gated.on_invoke_tool
 
     async def on_invoke_tool(context: Any, text: str) -> Any:
         call = {"call_id": context.tool_call_id, "name": tool.name}
