@@ -14,7 +14,9 @@ from types import ModuleType
 import pytest
 
 from gait.formats import yaml_subset
-from gait.gate import policy
+from gait.gate import intent, policy
+from gait.gate.evaluate import evaluate
+from gait.gate.matching import compile_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -93,6 +95,28 @@ def test_example_policies_load(page: Path) -> None:
 
 def test_the_page_of_the_language_has_examples() -> None:
     assert len(_yaml_blocks(ROOT / "docs" / "policy.md")) >= 8
+
+
+def test_paths_and_hosts_are_judged_as_the_page_says() -> None:
+    text = (ROOT / "docs" / "policy.md").read_text("utf-8").split("case by case\n", 1)[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if line.startswith("| `")]
+    wrong = []
+    for pattern, value, allowed, denied in rows:
+        pattern, value = pattern.strip("`\""), value.strip("`")
+        is_path = "path" if "/" in pattern else "domain"
+        kind = "url" if "://" in value else "path"
+        found = [not _blocked(is_path, listed, pattern, kind, value) for listed in ("allowlist", "denylist")]
+        if found != [allowed == "yes", denied == "no"]:
+            wrong.append(f"{pattern} {value}: allowed {found[0]}, denied {not found[1]}")
+    assert len(rows) > 20 and not wrong
+
+
+def _blocked(kind: str, listed: str, pattern: str, target_kind: str, value: str) -> bool:
+    rule = {"name": "r", "effect": "allow", "endpoint": {f"{kind}_{listed}": [pattern]}}
+    compiled = compile_policy(policy.read({"rules": [rule]}))
+    target = {"kind": target_kind, "value": value, "operation": "read"}
+    context = {"identity": "me", "workspace": "/work", "risk_class": "low"}
+    return evaluate(compiled, intent.read({"tool_name": "t", "targets": [target], "context": context})).verdict == "block"
 
 
 def test_the_sidecars_manifest_starts_the_service(tmp_path: Path) -> None:
