@@ -21,6 +21,7 @@ SCHEMA_VERSION = "1.0.0"
 MAX_BYTES = 4 * 1024 * 1024
 REQUIRED_FIELDS = ("targets", "arg_provenance", "endpoint_class")
 EGRESS_CLASSES = ("net.http", "net.dns")
+MAX_BUDGET = 9_000_000_000_000  # its millionths fit into 63 bits
 STRICTER = ("block", "require_approval")
 SKILL_TRUST = ("verified", "claimed")
 
@@ -284,8 +285,8 @@ def _budget(fields: Fields) -> Budget:
         window=fields.word("window", WINDOWS, "minute"),
         scope=fields.word("scope", SCOPES, "tool_identity"),
     )
-    if not fields.has("limit"):
-        raise refuse(fields.at("limit"), "1 or more", None)
+    if not fields.has("limit") or budget.limit > MAX_BUDGET:
+        raise refuse(fields.at("limit"), f"1 to {MAX_BUDGET:,}", fields.raw("limit"))
     fields.done()
     return budget
 

@@ -59,6 +59,7 @@ class Counters:
         self._sync = sync
         self._lock = Lock()
         self._connection: Connection | None = None
+        self._identity = (0, 0)
 
     def turn(self) -> Turn:
         """A context manager: inside it, this thread alone reads and raises counts.
@@ -100,8 +101,11 @@ class Counters:
         pause = _PAUSE
         while True:
             try:
+                if self._connection and self._identity != _identity(self.path):
+                    self._drop(self._connection)  # counting on in a file that is not there any more would be counting apart
                 if self._connection is None:
                     self._connection = _open(self.path, self._sync)
+                    self._identity = _identity(self.path)
                 self._connection.execute("BEGIN IMMEDIATE")
                 return self._connection
             except _errors() as error:
@@ -114,7 +118,7 @@ class Counters:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def _drop(self, connection: Connection | None) -> None:
-        """Forget a connection that failed: what it would answer next is anybody's guess."""
+        """Forget a connection that failed, or whose file is gone: what it would answer next is anybody's guess."""
         self._connection = None
         try:
             if connection:
@@ -186,6 +190,15 @@ class Turn:
             return self._connection.execute(statement, values)
         except _errors() as error:
             raise _unusable(self._counters.path, error) from error
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Which file has the name; zeros for none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def _open(path: str, sync: bool) -> Connection:

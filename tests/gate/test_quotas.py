@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gait.errors import InvalidInput
 from gait.gate import intent as intents
 from gait.gate import policy as policies
 from gait.gate import quotas
@@ -185,3 +186,10 @@ def test_the_proof_names_each_limit_that_does_not_fit():
         assert (told.verdict, set(told.reason_codes), set(told.violations)) == ("block", codes, codes)
     told = quotas.proof(found[:1], "budget_amount_missing", lambda quota: 0)
     assert (told.verdict, told.reason_codes, told.violations) == ("block", ("budget_amount_missing",), ("budget_amount_missing",))
+
+
+@pytest.mark.parametrize("limit", [0, -1, 9_000_000_000_001, 2**53 - 1, None])
+def test_a_budget_that_could_not_be_counted_is_no_policy(limit):
+    with pytest.raises(InvalidInput, match=r"budget.limit: must be"):
+        rule_of(budget={"argument": "n", "limit": limit})
+    assert rule_of(budget={"argument": "n", "limit": 9_000_000_000_000}).rules[0].budget.limit * UNITS < 2**63

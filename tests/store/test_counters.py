@@ -322,6 +322,23 @@ def test_a_turn_that_a_thread_holds(store, monkeypatch):
     assert take(store, LIMIT)
 
 
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
+def test_a_database_that_went_away_is_not_counted_on_in(store, tmp_path, how):
+    """Otherwise this process and those that start afterwards would each allow the whole limit."""
+    quota, other = Quota("k", 3), Counters(str(tmp_path / "counters"))
+    assert take(store, quota) and take(other, quota)
+    if how == "replaced":
+        fresh = Counters(str(tmp_path / "fresh"))
+        take(fresh, quota)
+        fresh.close()
+        os.replace(tmp_path / "fresh" / NAME, store.path)
+    else:
+        os.rename(tmp_path / "counters", tmp_path / "away") if how == "moved" else [os.unlink(store.path + end) for end in ("", "-wal", "-shm")]
+    granted = [take(either, quota) for either in (store, other) * 3]
+    assert sum(granted) <= 2 if how == "replaced" else sum(granted) == 3
+    other.close()
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 def test_links_are_not_followed(tmp_path, suffix):
     folder, victim = tmp_path / "counters", tmp_path / "victim"
