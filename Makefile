@@ -8,7 +8,7 @@ DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
 # .venv's own: it measures the processes that tests start.
 OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
 
-.PHONY: dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
+.PHONY: docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
 	integration-openclaw openclaw-skill-install test-adapter-parity test-beads-bridge matrix clean
 
@@ -19,7 +19,7 @@ help: ## print the targets
 test: ## run the tests (no network needed where pytest is importable)
 	@$(DEV) -m pytest $(ARGS)
 
-check: lint test fixtures-check ## everything that must hold: lint, tests (the documentation's too), fixtures
+check: lint test fixtures-check docs-check ## everything that must hold: lint, tests (the documentation's too), fixtures, generated pages
 
 lint: compile architecture shell ## warnings as errors, architecture, shellcheck
 
@@ -48,6 +48,12 @@ fixtures-check: ## compare the golden evidence, changing nothing
 	@$(PYTHON) scripts/fixtures.py --check
 	@$(PYTHON) scripts/runpack_fixtures.py --check
 	@$(PYTHON) scripts/ed25519_fixtures.py --check
+
+docs: ## write the generated references anew: docs/cli.md, docs/errors.md, docs/reason-codes.md
+	@$(PYTHON) scripts/reference.py
+
+docs-check: ## compare the generated references, changing nothing
+	@$(PYTHON) scripts/reference.py --check
 
 coverage: ## run the tests measured, subprocesses included; lines and branches are each held to COVERAGE_LEAST
 	@$(OWN); data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT; \

@@ -137,7 +137,7 @@ def _own(arguments: list[str]) -> list[str]:
 
 def parser_of(name: str) -> Parser:
     """The parser of one noun; the verbs are in its one subparsers action, where it has any."""
-    parser = Parser(prog=f"gait {name}", description=COMMANDS[name].capitalize() + ".")
+    parser = Parser(prog=f"gait {name}", description=COMMANDS[name][0].upper() + COMMANDS[name][1:] + ".")
     _module(name).add_arguments(parser)
     return parser
 
