@@ -166,7 +166,7 @@ def deciding_words() -> dict[str, tuple[str, ...]]:
     """Every word_with_underscores in the modules that decide, with those modules, but for names of fields: reason codes, violations, and little else."""
     found: dict[str, set[str]] = {}
     for module in modules():
-        if module.name.startswith("gait.gate.") or _decides(module.tree):
+        if module.name.startswith("gait.gate.") or module.name == "gait.mcp.catalog" or _decides(module.tree):
             fields = {id(node) for node in _field_names(module.tree)}
             for node in ast.walk(module.tree):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and _WORD.fullmatch(node.value) and id(node) not in fields:
@@ -191,10 +191,9 @@ def _field_names(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _decides(tree: ast.Module) -> bool:
-    """Whether a module makes proofs, or bars calls whatever the policy says."""
-    calls = {node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "") for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    defines = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    return bool(calls & {"Proof", "barred"}) or "barred" in defines or "_reason" in defines
+    """Whether a module makes proofs, or decisions whatever the policy says."""
+    taken = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "gate" in (node.module or "") for alias in node.names}
+    return bool(taken & {"Proof", "barred"})
 
 
 # --- environment variables -----------------------------------------------------------------------

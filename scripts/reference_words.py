@@ -27,6 +27,9 @@ archive_truncated | the archive ends early | copy it again
 args_digest_mismatch | the arguments in the pack do not have the digest that the step names | do not trust this run
 bare_line_feed | an HTTP line ends in LF alone, which others read differently | mend the client
 batch_refused | a JSON-RPC batch holds a tool call, or is no batch of this protocol's version | send one message at a time
+bd_failed | bd ended in an error, or answered something else than issues | try again; `bd version` says whether it is Beads' bd
+bd_missing | the program bd is not there | install Beads, or leave --live out
+beads_not_initialised | bd has no database here | run bd init, or set BEADS_DIR
 body_too_large | an HTTP body is larger than the server takes | send less, or raise the limit
 call_without_id | a tool call has no id, so nobody would hear what was decided | send an id that is text or a whole number
 candidate_invalid | the runpack to compare with does not verify | name a run that verifies
@@ -223,6 +226,7 @@ token_missing | the environment variable with the bearer token is empty | set it
 too_deep | arguments nest too deeply to be looked through | send a flatter call
 too_many_alternatives | a shell command stands for too many words to look at | send a simpler command
 too_many_connections | the server has as many connections as it takes | try again, or raise --max-connections
+too_many_decisions | more refused decisions than can be looked at | name a later --since
 too_many_entries | an archive has too many entries | record less in one pack
 too_many_requests | a session has too many requests that are not answered | wait for answers
 too_many_sessions | the gateway has as many sessions as it takes | end some, or raise --max-sessions
@@ -326,7 +330,10 @@ FIELDS = frozenset(
 
 # Environment variables that Gait reads: `name | meaning`.
 VARIABLES = table("""
-BD_ACTOR | Gas Town's name for the agent: the identity of a `gait hook gastown` that is given none
+BD_ACTOR | Gas Town's name for the agent: the identity of a `gait hook gastown` that is given none, and who files with `gait beads`
+BD_NON_INTERACTIVE | set for bd, so that it never asks
+BEADS_DIR | the .beads folder, for `gait beads --live`
+BEADS_NO_DAEMON | set for bd, so that it starts no daemon
 CLAUDE_CONFIG_DIR | Claude Code's folder of settings, for `gait hook install claude-code` and the doctor
 CODEX_HOME | Codex's folder of settings, for `gait hook install codex` and the doctor
 COPILOT_HOME | Copilot's folder of settings, for `gait hook install copilot` and the doctor
@@ -404,6 +411,7 @@ EXIT_CODES = {
     "openclaw doctor": "0 as it should be, 2 a check failed",
     "openclaw manifest": _DONE,
     "doctor": "0 no check failed, 2 one did",
+    "beads": "0 shown or filed, 2 a trace does not verify, 7 no bd or no key",
     "stop": "0 stopped, or with --list shown",
     "resume": "0 resumed, 2 a stop document does not verify",
     "version": _DONE,
