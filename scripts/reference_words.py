@@ -22,6 +22,12 @@ already_signed | a document that is signed was given to be signed | give the uns
 ambiguous_frame | parsers could read this MCP message in different ways (a duplicate key, a folded name) | mend the client; the call was not forwarded
 ambiguous_length | an HTTP request says its length twice, or in a way HTTP/1.0 has not | mend the client or the proxy before it
 answer_unasked | a client answered a request that no server made | mend the client
+approval_key_missing | approvals were given, and no key that they are verified by | add --approval-key
+approval_not_found | the store holds no token or grant of this id | gait approvals list shows what it holds
+approval_not_required | the decision of this trace is not require_approval | nothing is to be approved
+approval_self_approved | who asked for a call cannot approve it | let another person approve
+approval_token_malformed | the header holds no base64 of a token | send the file that gait approve --out made
+approvals_unreadable | the folder of approvals cannot be listed | check $GAIT_HOME and its permissions
 archive_comment | the archive holds a comment | make the pack again
 archive_truncated | the archive ends early | copy it again
 args_digest_mismatch | the arguments in the pack do not have the digest that the step names | do not trust this run
@@ -31,19 +37,30 @@ bd_failed | bd ended in an error, or answered something else than issues | try a
 bd_missing | the program bd is not there | install Beads, or leave --live out
 beads_not_initialised | bd has no database here | run bd init, or set BEADS_DIR
 body_too_large | an HTTP body is larger than the server takes | send less, or raise the limit
+broker_answer_invalid | the credential broker answered something else than a reference | mend the broker: docs say what it must print
+broker_command_refused | this command cannot be a credential broker (a shell or an interpreter's -c) | give a script of your own
+broker_env_missing | the environment variable with the credential is empty | set it
+broker_off | a rule needs a credential, and no broker is configured | name one with --credential-broker
+broker_request_too_large | the request to the credential broker is too large | shorten the rule's reference and scopes
+call_not_json | a call from a program holds values that JSON has not | turn them into text first
 call_without_id | a tool call has no id, so nobody would hear what was decided | send an id that is text or a whole number
 candidate_invalid | the runpack to compare with does not verify | name a run that verifies
 chain_mismatch | a record is of another chain than the folder it lies in | do not trust this journal
 chain_missing | a head names a chain that is not there | look for the chain's folder: it was moved or deleted
 client_path_refused | a client named a path that is outside of the folders it may write to | start the server with --allow-client-artifact-paths, or leave the path out
 coding_unknown | an HTTP request is encoded in a way that the server does not read | send it chunked, or with a Content-Length
+command_answer_too_large | a command printed more than its answer may hold | mend the command
+command_failed | a command ended with another exit code than 0 | run it by hand to see why
 command_missing | the command to run is not there | install it, or name another
 command_not_started | the system could not start the MCP server's command | check the command and its path
+command_timeout | a command did not end in time | run it by hand to see why
 command_too_deep | a shell command nests too deeply to be read | send a simpler command
 command_too_long | a shell command is too long to be read | put it into a script, and let the policy name that script
 config_forbids | OpenClaw's configuration forbids the plugin | allow gait-gate in that configuration, and install again
 config_left_alone | OpenClaw's configuration could not be edited safely, and was left as it is | make the edit by hand: the message shows it
 config_not_json | gait.yaml of a regression is not in its JSON form | run gait regress init again, or mend the file
+confirmation_refused | the person at the terminal did not confirm | nothing was made
+confirmation_required | an approval needs a person at a terminal | run it in a terminal, or add --yes if you are sure
 content_changed | a file changed while it was being packed | pack it again
 counters_unusable | the store of counters cannot be read or written, so no allow can be counted | check $GAIT_HOME, its permissions and the free space
 decision_mismatch | the decision kept in the pack is not that of the step | do not trust this run
@@ -225,6 +242,7 @@ tls_files_unusable | a certificate or its key cannot be used | check both files
 token_missing | the environment variable with the bearer token is empty | set it
 too_deep | arguments nest too deeply to be looked through | send a flatter call
 too_many_alternatives | a shell command stands for too many words to look at | send a simpler command
+too_many_approvals | more approvals than are looked at | clear old ones; gait approvals revoke
 too_many_connections | the server has as many connections as it takes | try again, or raise --max-connections
 too_many_decisions | more refused decisions than can be looked at | name a later --since
 too_many_entries | an archive has too many entries | record less in one pack
@@ -237,6 +255,7 @@ too_many_targets | a call names too many targets to look at | split the call
 too_many_traces | one decision has too many trace files | clear $GAIT_HOME/traces of old ones
 tool_missing | a replay has no command for this tool | name one with --tool
 tool_name_ambiguous | two tools of a server have names that look alike | mend the server
+tool_not_gated | a tool of the framework runs where Gait is not asked first | use the kinds of tools that docs name
 tools_changed | the server's tools are not those of gait.lock | read what changed; accept it with gait mcp lock --accept
 tools_list_invalid | the server's list of tools is not as it should be | mend the server
 torn_line | a journal's line was cut off by a crash, and set aside (no damage) | nothing is to be done
@@ -268,9 +287,40 @@ STATUSES = {"not_found": 404, "method_not_allowed": 405, "not_acceptable": 406, 
 
 # Reason codes and violations: `code | which | meaning | what to do`; which is reason, violation or both.
 REASONS = table("""
+approval_chain_insufficient | reason | some approvals count, and more are needed | let as many people approve as the answer says
+approval_distinct_approvers_required | reason | the approvals that count are of one person | let different people approve
+approval_granted | reason | the approvals that the rule asks for were there | nothing is to be done
+approval_grant_approver_mismatch | reason | a grant names another approver than its key belongs to | make it again with the approver's own key
+approval_grant_expired | reason | a standing grant has expired | make a new one
+approval_grant_invalid | reason | a grant's document is not as it should be | make it again
+approval_grant_not_exact | reason | this call needs an approval of its own, since its dataflow or endpoint asks for one | approve the call itself
+approval_grant_not_yet_valid | reason | a grant does not hold yet | wait for its not_before
+approval_grant_policy_mismatch | reason | a grant is for another policy | make a new one
+approval_grant_revoked | reason | a grant was taken back | make a new one
+approval_grant_self_approved | reason | a grant is of the caller itself | let another person approve
+approval_grant_signature_invalid | reason | no approval key made a grant's signature | give the approver's key ring with --approval-key
+approval_grant_signature_missing | reason | a grant is not signed | make it with gait approve
+approval_grant_used | reason | all uses of a grant are taken | make a new one
+approval_key_missing | reason | the call needs an approval, and the gate has no key to verify one | give --approval-key
+approval_key_unusable | both | the approval key cannot be read | mend the key ring: gait keys verify
 approval_not_granted | violation | the call needs an approval and has none that counts | let a person approve it
+approval_standing_grant | reason | a standing grant has helped to allow the call | nothing is to be done
+approval_store_unavailable | both | the use of an approval could not be recorded, so it does not count | check $GAIT_HOME, its permissions and the free space
+approval_token_approver_mismatch | reason | a token names another approver than its key belongs to | make it again with the approver's own key
+approval_token_expired | reason | a token has expired | let it be approved again
+approval_token_intent_mismatch | reason | a token is for another call | send the call exactly as it was approved
+approval_token_invalid | reason | a token's document is not as it should be | send the file that gait approve made
 approval_token_missing | reason | no approval was given | let a person approve it, and send the token with the same call
+approval_token_not_yet_valid | reason | a token does not hold yet | wait for its not_before
+approval_token_policy_mismatch | reason | a token is for another policy | let it be approved again
+approval_token_revoked | reason | a token was taken back | let it be approved again
+approval_token_scope_mismatch | reason | a token is for other tools | let it be approved for this tool
+approval_token_self_approved | reason | a token is of the caller itself | let another person approve
+approval_token_signature_invalid | reason | no approval key made a token's signature | give the approver's key ring with --approval-key
+approval_token_signature_missing | reason | a token is not signed | make it with gait approve
+approval_token_used | reason | all uses of a token are taken | let it be approved again
 broker_credential_missing | violation | the call needs a credential, and none was issued | give the gate a broker
+broker_credential_present | reason | a credential was issued; the record holds its reference, never the secret | nothing is to be done
 broker_credential_required | reason | the rule allows the call only with a brokered credential | give the gate a broker
 budget_amount_invalid | both | the argument that the budget counts is no number of zero or more | send it as a JSON number
 budget_amount_missing | both | the argument that the budget counts is missing | send it
@@ -299,6 +349,11 @@ budget_exceeded | both | the total of the argument that the rule's budget counts
 rate_limit_exceeded | both | the rule allows so many calls in a window, and they have been made | wait for the next window, or change the rate limit
 rate_limit_unavailable | both | calls could not be counted, so none is allowed | check $GAIT_HOME, its permissions and the free space
 stop_state_invalid | both | a stop document cannot be read or verified, so everything is stopped | look into $GAIT_HOME/stops; gait resume
+stopped | both | the kill switch holds the call back | gait stop --list shows it; gait resume takes it back
+stopped_all | both | everything is stopped | gait resume --scope all
+stopped_identity | both | the caller is stopped | gait resume --scope identity NAME
+stopped_session | both | the session is stopped | gait resume --scope session ID
+stopped_tool | both | the tool is stopped | gait resume --scope tool NAME
 tainted_dataflow | violation | tainted data would reach a destination that the rule names | let a person look at the content
 tool_definition_changed | both | the tool is not as gait.lock pins it | read what changed; accept it with gait mcp lock --accept
 tool_definition_unseen | both | gait.lock pins the tool, and the server has not listed it | let the server list its tools
@@ -312,6 +367,8 @@ intent_invalid | a status of gait policy simulate
 no_decision | a status of gait policy simulate
 not_by_policy | a status of gait policy simulate
 not_captured | a status of gait policy simulate
+broker_answer_invalid | an error code
+invalid_usage | an error code
 rule_after | a column of gait policy simulate
 rule_before | a column of gait policy simulate
 verdict_after | a column of gait policy simulate
@@ -319,8 +376,13 @@ verdict_before | a column of gait policy simulate
 invalid_policy | an error code
 """)
 
+# Codes that are put together: each of these words after each beginning that has an entry in REASONS.
+BEGINNINGS = ("approval_token_", "approval_grant_", "stopped_")
+ENDINGS = frozenset("approver_mismatch intent_mismatch not_exact not_yet_valid policy_mismatch scope_mismatch self_approved signature_invalid signature_missing".split())
+
 FIELDS = frozenset(
     """
+    approver_identity at_least at_most created_at credential_ref expires_at grant_id not_before policy_digest producer_version reason_code token_id tool_name
     arg_provenance args_digest auth_context data_classes destination_kinds destination_operations destination_values domain_allowlist domain_denylist
     dry_run endpoint_class endpoint_classes integrity_digest intent_digest intent_digest_basis path_allowlist path_denylist provenance_sources rate_limit
     request_id require_approval risk_classes schema_id schema_version session_id skill_provenance skill_publishers skill_sources skill_trust target_kinds
@@ -412,6 +474,10 @@ EXIT_CODES = {
     "openclaw manifest": _DONE,
     "doctor": "0 no check failed, 2 one did",
     "beads": "0 shown or filed, 2 a trace does not verify, 7 no bd or no key",
+    "approve": "0 approved, 2 the trace does not verify, 7 no key, 8 not confirmed, or of the caller itself",
+    "approvals list": "0 listed",
+    "approvals show": "0 shown",
+    "approvals revoke": "0 taken back",
     "stop": "0 stopped, or with --list shown",
     "resume": "0 resumed, 2 a stop document does not verify",
     "version": _DONE,
