@@ -480,5 +480,6 @@ EXIT_CODES = {
     "approvals revoke": "0 taken back",
     "stop": "0 stopped, or with --list shown",
     "resume": "0 resumed, 2 a stop document does not verify",
+    "integrations": _DONE,
     "version": _DONE,
 }

@@ -26,6 +26,7 @@ LAYERS = {
     # The one path from a call to a signed record, which mcp, service, hosts and the command line share.
     "judge": 7.5,
     "build": 6,
+    "integrations": 2,
     **{"mcp": 8, "service": 8, "hosts": 8, "bridges": 8, "doctor": 8, "cli": 9, "__main__": 10},
 }
 SYSTEM = LAYERS["system"]

@@ -35,6 +35,7 @@ COMMANDS = {
     "openclaw": "install and check the OpenClaw skill and plugin",
     "stop": "stop a tool, an identity, a session or every call, at once",
     "resume": "let run again what was stopped",
+    "integrations": "list what Gait stands in front of, and how each is installed",
     "doctor": "check this installation",
     "version": "print the version",
 }
