@@ -92,7 +92,7 @@ test-beads-bridge: ## the Beads bridge over the fixture traces, dry and against 
 test-adapter-parity: ## the packages in skills/: one contract for all of them, in a scratch folder
 	@PYTHON=$(PYTHON) sh scripts/test_adapter_parity.sh
 
-integration-openclaw: ## real OpenClaw with the plugin (npm; exit 77: skipped)
+integration-openclaw: ## real OpenClaw with the plugin (npm; ARGS=--all-versions; exit 77: skipped)
 	@$(PYTHON) scripts/integration_openclaw.py $(ARGS)
 
 dist: ## build gait.pyz, the vendored copy, sdist and wheel (where setuptools is), and their sums, in dist/

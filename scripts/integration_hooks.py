@@ -33,7 +33,8 @@ from model_stand_in import serving
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"claude-code": ("@anthropic-ai/claude-code", "2.1.330"), "codex": ("@openai/codex", "0.169.0")}
 SKIPPED = 77
-SECONDS = 120
+SECONDS, INSTALL_SECONDS = 120, 300
+BYTES = 1024**3  # what a host takes while npm unpacks it
 CALLS = {"claude-code": 'CALL Bash {"command": "touch ran"}', "codex": 'CALL exec_command {"cmd": "touch ran"}'}
 POLICY = """\
 default_verdict: block
@@ -283,19 +284,31 @@ def cases(host: str) -> Iterator[tuple[str, str, Callable[[Place], str]]]:
 # --- the programs ------------------------------------------------------------------------------------
 
 
-def program_of(host: str) -> Path | None:
-    """The host's native program, from the cache or from npm; None when npm does not bring it."""
+class Unavailable(Exception):
+    """What cannot be had here, and why."""
+
+
+def program_of(host: str) -> Path:
+    """The host's native program, from the cache or from npm.  Unavailable: neither has it."""
     package, version = PACKAGES["codex" if host == "codex" else "claude-code"]
     cache = Path(os.environ.get("GAIT_HOOKS_CACHE") or Path.home() / ".cache/gait-hooks") / f"{package.rpartition('/')[2]}@{version}"
     found = native(cache, package)
-    if found is None and shutil.which("npm"):
-        cache.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(cache), "--ignore-scripts", "--no-audit", "--no-fund", f"{package}@{version}"]
-        try:
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False)
-        except subprocess.TimeoutExpired:
-            return None
-        found = native(cache, package)
+    if found:
+        return found
+    if not shutil.which("npm"):
+        raise Unavailable("npm is not installed")
+    cache.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(cache).free < BYTES:
+        raise Unavailable(f"less than {BYTES // 1024**3} GiB are free for {package}")
+    command = ["npm", "install", "--prefix", str(cache), "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1", f"{package}@{version}"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"npm did not bring {package}@{version} within {INSTALL_SECONDS} s") from None
+    found = native(cache, package)
+    if found is None:
+        said = [line for line in done.stderr.splitlines() if "npm" in line and "ERR" in line.upper()] or done.stderr.splitlines()
+        raise Unavailable(f"npm does not bring {package}@{version} for this system: {' '.join(said[:2])[:300]}")
     return found
 
 
@@ -316,16 +329,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="run here, and leave everything")
     options = parser.parse_args(arguments)
     hosts = options.only.split(",")
-    programs = {host: program_of(host) for host in hosts}
-    missing = [host for host, program in programs.items() if program is None]
-    if missing:
-        print(f"integration-hooks: skipped: npm does not bring {', '.join(missing)}")
+    try:
+        programs = {host: program_of(host) for host in hosts}
+    except Unavailable as error:
+        print(f"integration-hooks: skipped: {error}")
+        write_junit(options.junit, [(host, "every scenario", "", 0.0) for host in hosts], str(error))
         return SKIPPED
     with tempfile.TemporaryDirectory(prefix="gait-hooks-") as folder, serving() as model:
         base = options.keep or Path(folder)
-        results = [result for host in hosts for result in run_host(base, host, model, programs[host])]  # type: ignore[arg-type]
-    if options.junit:
-        write_junit(options.junit, results)
+        results = [result for host in hosts for result in run_host(base, host, model, programs[host])]
+    write_junit(options.junit, results)
     failed = sum(bool(problem) for _, _, problem, _ in results)
     print(f"integration-hooks: {len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
@@ -347,12 +360,15 @@ def run_host(base: Path, host: str, model: str, program: Path) -> Iterator[Resul
         yield f"{host} {version}", name, problem, seconds
 
 
-def write_junit(path: Path, results: list[Result]) -> None:
-    """One testcase for each scenario and host."""
-    failed = sum(bool(problem) for _, _, problem, _ in results)
-    suite = xml.Element("testsuite", name="integration-hooks", tests=str(len(results)), failures=str(failed), errors="0", skipped="0")
+def write_junit(path: Path | None, results: list[Result], skipped: str = "") -> None:
+    """One testcase for each scenario and host; `skipped` is why none was run."""
+    if path is None:
+        return
+    suite = xml.Element("testsuite", name="integration-hooks", tests=str(len(results)))
     for host, name, problem, seconds in results:
         case = xml.SubElement(suite, "testcase", classname=host, name=name, time=f"{seconds:.3f}")
+        if skipped:
+            xml.SubElement(case, "skipped", message=skipped)
         if problem:
             xml.SubElement(case, "failure", message=problem.splitlines()[0][:200]).text = problem.encode("ascii", "backslashreplace").decode()
     xml.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Prove with the real OpenClaw that a tool does not run unless Gait allows it.  `make integration-openclaw`.
 
-    integration_openclaw.py [--version 2026.9.6[,2026.3.28]] [--junit FILE] [--keep FOLDER]
+    integration_openclaw.py [--version 2026.9.6[,2026.3.28] | --all-versions] [--junit FILE] [--keep FOLDER]
 
 OpenClaw and a Node for it come from npm once, into $GAIT_OPENCLAW_CACHE or ~/.cache/gait-openclaw; no install script of a package is
-run.  The model is a stand-in on loopback that asks for one chosen tool call; the proof is whether `touch FILE` has made the file.
-Each path runs without Gait first and last, as a control.  Exit code 0: as it must be.  1: not so.  77: skipped, with the reason.
+run.  The model is a stand-in on loopback that asks for chosen tool calls, several in one turn; the proof is whether `touch FILE` has
+made the file.  Each path runs without Gait first and last, as a control.  Exit code 0: as it must be.  1: not so.  77: skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from threading import Thread
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-NEWEST = "2026.9.6"
+NEWEST, OLDEST = "2026.9.6", "2026.3.28"
 NODE = "26.10.0"
 SKIPPED = 77
-SECONDS = 180
+SECONDS, INSTALL_SECONDS = 180, 600
 BYTES = 2 * 1024**3  # what a version takes while npm unpacks it
 TOKEN = "integration"
 POLICY = """\
@@ -75,7 +75,7 @@ export default {
 
 
 class Model(BaseHTTPRequestHandler):
-    """As much of OpenAI's chat completions as OpenClaw needs: `CALL name {json}` in the last user message becomes a tool call."""
+    """As much of OpenAI's chat completions as OpenClaw needs: each `CALL name {json}` in the last user message becomes a tool call."""
 
     def do_GET(self) -> None:
         self._send("application/json", json.dumps({"object": "list", "data": [{"id": "stand-in", "object": "model"}]}).encode())
@@ -94,17 +94,19 @@ class Model(BaseHTTPRequestHandler):
         self._send("text/event-stream", ("".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n").encode())
 
     def _turn(self, messages: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
-        asked, place = None, -1
+        asked, place = [], -1
         for index, message in enumerate(messages):
             found = re.findall(r"CALL (\w+) (\{.*?\})\s*$", said(message), re.MULTILINE) if message.get("role") == "user" else []
             if found:
-                asked, place = found[-1], index
-        results = [message for message in messages[place + 1 :] if message.get("role") == "tool"]
+                asked, place = found, index
+        results = [said(message)[:800] for message in messages[place + 1 :] if message.get("role") == "tool"]
         if asked and not results:
-            function = {"name": asked[0], "arguments": asked[1]}
-            call = {"index": 0, "id": f"call_{time.time_ns()}", "type": "function", "function": function}
-            return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
-        return {"role": "assistant", "content": "FINAL: " + (said(results[-1])[:800] if results else "nothing")}, "stop"
+            calls = [
+                {"index": number, "id": f"call_{number}_{time.time_ns()}", "type": "function", "function": {"name": name, "arguments": arguments}}
+                for number, (name, arguments) in enumerate(asked)
+            ]
+            return {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
+        return {"role": "assistant", "content": "FINAL: " + ("\n".join(results) or "nothing")}, "stop"
 
     def _send(self, kind: str, data: bytes) -> None:
         self.send_response(200)
@@ -145,11 +147,14 @@ def free_port() -> int:
 # --- one home with one OpenClaw -----------------------------------------------------------------------
 
 
+Calls = Callable[..., str]  # the commands to call exec with -> what was said
+
+
 class Lab:
     """A fresh home, the program, and what is done with them."""
 
     def __init__(self, folder: Path, version: str, node: Path, program: Path, port: int) -> None:
-        self.folder, self.version = folder, tuple(map(int, version.split(".")))
+        self.folder, self.version, self.program = folder, tuple(map(int, version.split("."))), program
         self.home, self.work = folder / "home", folder / "work"
         for made in (self.home / ".openclaw", self.work, folder / "bin"):
             made.mkdir(parents=True)
@@ -190,7 +195,9 @@ class Lab:
     def environment(self) -> dict[str, str]:
         """Nothing of the developer's own."""
         path = f"{self.folder / 'bin'}:{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin"
-        return {"HOME": str(self.home), "PATH": path, "NO_COLOR": "1", "CI": "1", "LANG": "C.UTF-8", "OPENCLAW_SKIP_CHANNELS": "1"}
+        compiled = str(self.program.parents[2] / "compiled")  # V8's code, kept beside the program: half of a start
+        found = {"HOME": str(self.home), "PATH": path, "NO_COLOR": "1", "CI": "1", "LANG": "C.UTF-8", "NODE_COMPILE_CACHE": compiled}
+        return {**found, "OPENCLAW_SKIP_CHANNELS": "1"}
 
     def run(self, *words: object, seconds: int = SECONDS) -> tuple[int, str]:
         """One command in the home, in a process group of its own: its exit code and what it printed."""
@@ -215,24 +222,27 @@ class Lab:
     def gait(self, *words: object) -> tuple[int, str]:
         return self.run(sys.executable, "-I", self.skill / "gait.py", *words)
 
-    # --- the paths on which a tool can be called; each returns what was said ---
+    # --- the paths on which tools can be called; each makes these calls, and returns what was said ---
 
-    def local(self, command: str) -> str:
+    def local(self, *commands: str) -> str:
         self.count += 1
         self.stop_gateway()  # OpenClaw runs no second agent in the same home
-        words = ("agent", "--local", "--agent", "main", "--session-id", f"s{self.count}", "--message", asking(command), "--json")
+        words = ("agent", "--local", "--agent", "main", "--session-id", f"s{self.count}", "--message", asking(*commands), "--json")
         return self.openclaw(*words)[1]
 
-    def exec_(self, command: str) -> str:
-        return self.openclaw("agent", "exec", asking(command), "--json", "--cwd", self.work)[1]
+    def exec_(self, *commands: str) -> str:
+        return self.openclaw("agent", "exec", asking(*commands), "--json", "--cwd", self.work)[1]
 
-    def turn(self, command: str) -> str:
+    def turn(self, *commands: str) -> str:
         self.count += 1
         self.start_gateway()
-        return self.openclaw("agent", "--agent", "main", "--session-id", f"g{self.count}", "--message", asking(command), "--json")[1]
+        return self.openclaw("agent", "--agent", "main", "--session-id", f"g{self.count}", "--message", asking(*commands), "--json")[1]
 
-    def invoke(self, command: str) -> str:
+    def invoke(self, *commands: str) -> str:
         self.start_gateway()
+        return "\n".join(map(self._invoke, commands))
+
+    def _invoke(self, command: str) -> str:
         body = json.dumps({"tool": "probe_touch", "args": {"path": command.partition(" ")[2]}}).encode()  # this path has no exec
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/tools/invoke", body, headers)
@@ -244,9 +254,9 @@ class Lab:
         except OSError as error:
             return f"no answer: {error}"
 
-    def paths(self) -> dict[str, Callable[[str], str]]:
+    def paths(self) -> dict[str, Calls]:
         """Every path of this version."""
-        found = {"agent_local": self.local, "gateway_turn": self.turn, "tools_invoke": self.invoke}
+        found: dict[str, Calls] = {"agent_local": self.local, "gateway_turn": self.turn, "tools_invoke": self.invoke}
         return {**found, "agent_exec": self.exec_} if self.version >= (2026, 9) else found
 
     def start_gateway(self) -> None:
@@ -279,52 +289,55 @@ class Lab:
         path.write_text(json.dumps({**json.loads(path.read_text()), **changed}, indent=2) + "\n")
 
 
-def asking(command: str) -> str:
-    """A prompt that makes the stand-in call exec."""
-    return "CALL exec " + json.dumps({"command": command})
+def asking(*commands: str) -> str:
+    """A prompt that makes the stand-in call exec, once for each command."""
+    return "\n".join("CALL exec " + json.dumps({"command": command}) for command in commands)
 
 
 # --- scenarios ------------------------------------------------------------------------------------------
 
 Scenario = tuple[str, Callable[[], str]]
+BLOCKED, UNDECIDED = "Gait blocked this call", "no decision"
 
 
-def ran(lab: Lab, call: Callable[[str], str], name: str, expected: bool, told: str = "") -> str:
-    """What went wrong with one call, empty when nothing did: the file must be there or not, and the reason must have been told."""
-    mark = lab.work / name
-    mark.unlink(missing_ok=True)
-    text = call(f"touch {mark}")
-    if mark.exists() is not expected:
-        return f"the tool {'did not run' if expected else 'RAN'}\n{text[-3000:]}"
-    if told and told not in text:
-        return f"expected {told!r} as the reason\n{text[-3000:]}"
-    return ""
+def ran(lab: Lab, calls: Calls, told: str = "", **expected: bool) -> str:
+    """What went wrong, empty when nothing did: each file must be there or not after its call, and the reason must have been told."""
+    marks = {name: lab.work / name for name in expected}
+    for mark in marks.values():
+        mark.unlink(missing_ok=True)
+    text = calls(*(f"touch {mark}" for mark in marks.values()))
+    for name, mark in marks.items():
+        if mark.exists() is not expected[name]:
+            return f"{name}: the tool {'did not run' if expected[name] else 'RAN'}\n{text[-3000:]}"
+    return "" if told in text else f"expected {told!r} as the reason\n{text[-3000:]}"
+
+
+def decided(lab: Lab, calls: Calls) -> str:
+    """With Gait in order: of two calls, one turn where the host takes turns, only the allowed one runs."""
+    return ran(lab, calls, BLOCKED, refused=False, allowed=True)
 
 
 def scenarios(lab: Lab) -> Iterator[Scenario]:
     """Every scenario in order; each builds on those before."""
-    for name, call in lab.paths().items():
-        yield f"control_before_{name}", lambda call=call: ran(lab, call, "refused", True)
+    for name, calls in lab.paths().items():
+        yield f"control_before_{name}", lambda calls=calls: ran(lab, calls, refused=True, allowed=True)
     lab.stop_gateway()
     yield "one_command_installs", lambda: install(lab)
     yield "second_run_changes_nothing", lambda: again(lab)
     yield "skill_is_eligible", lambda: eligible(lab)
     yield "plugins_doctor_is_clean", lambda: expect(*lab.openclaw("plugins", "doctor"), 0)
-    yield "gait_openclaw_doctor", lambda: expect(*lab.gait("openclaw", "doctor"), 0, "reach")
-    for name, call in lab.paths().items():
-        yield f"forbidden_{name}", lambda call=call: ran(lab, call, "refused", False, "Gait blocked this call")
-        yield f"allowed_{name}", lambda call=call: ran(lab, call, "allowed", True)
-    broken = {name: call for name, call in lab.paths().items() if name != "gateway_turn"}
-    for name, call in broken.items():
-        yield f"corrupt_policy_{name}", lambda call=call: with_policy(lab, "\0 not: [a policy", lambda: ran(lab, call, "allowed", False, "no decision"))
-    broken.pop("agent_exec", None)
-    for name, call in broken.items():
-        yield f"gait_gone_{name}", lambda call=call: without_gait(lab, lambda: ran(lab, call, "allowed", False, "no decision"))
-        yield f"service_{name}", lambda call=call: service(lab, call)
+    yield "gait_openclaw_doctor", lambda: doctor(lab)
+    for name, calls in lab.paths().items():
+        yield f"forbidden_and_allowed_{name}", lambda calls=calls: decided(lab, calls)
+    for name, calls in lab.paths().items():
+        yield f"corrupt_policy_{name}", lambda calls=calls: with_policy(lab, "\0 not: [a policy", lambda: ran(lab, calls, UNDECIDED, allowed=False))
+    for name, calls in ((name, calls) for name, calls in lab.paths().items() if name in ("agent_local", "tools_invoke")):
+        yield f"gait_gone_{name}", lambda calls=calls: without_gait(lab, lambda: ran(lab, calls, UNDECIDED, allowed=False))
+        yield f"service_{name}", lambda calls=calls: service(lab, calls)
     yield "journal_verifies", lambda: expect(*lab.gait("journal", "verify", lab.home / ".gait/journal"), 0, "ok:")
     yield "uninstall_leaves_no_trace", lambda: uninstall(lab)
-    for name, call in lab.paths().items():
-        yield f"control_after_{name}", lambda call=call: ran(lab, call, "refused", True)
+    for name, calls in lab.paths().items():
+        yield f"control_after_{name}", lambda calls=calls: ran(lab, calls, refused=True, allowed=True)
     yield "journal_still_verifies", lambda: expect(
         *lab.run(sys.executable, "-I", ROOT / "gait.py", "journal", "verify", lab.home / ".gait/journal"), 0, "ok:"
     )
@@ -357,6 +370,13 @@ def again(lab: Lab) -> str:
     return expect(*installer(lab, "--policy", str(lab.folder / "policy.yaml"), "--json"), 0, '"result": "unchanged"')
 
 
+def doctor(lab: Lab) -> str:
+    """It must be content, and say which of this version's paths are gated."""
+    said = "agent exec" if lab.version >= (2026, 9) else "commands that load no plugins are not gated"
+    code, text = lab.gait("openclaw", "doctor")
+    return expect(code, text, 0, "loaded") or expect(code, text, 0, said)
+
+
 def eligible(lab: Lab) -> str:
     code, text = lab.openclaw("skills", "info", "gait-gate", "--json")
     start = text.find("{")
@@ -382,7 +402,7 @@ def without_gait(lab: Lab, check: Callable[[], str]) -> str:
         (lab.skill / "gait.away").rename(lab.skill / "gait.py")
 
 
-def service(lab: Lab, call: Callable[[str], str]) -> str:
+def service(lab: Lab, calls: Calls) -> str:
     """Through a running service; then it is killed: with `server_required` every call is vetoed, without, the policy still decides."""
     address = f"unix:{lab.folder / 'gait.sock'}"
     journal = lab.folder / "service-journal"
@@ -393,14 +413,14 @@ def service(lab: Lab, call: Callable[[str], str]) -> str:
         until = time.monotonic() + 20
         while not (lab.folder / "gait.sock").exists() and process.poll() is None and time.monotonic() < until:
             time.sleep(0.1)
-        problem = ran(lab, call, "allowed", True) or ran(lab, call, "refused", False, "Gait blocked this call")
+        problem = decided(lab, calls)
         if problem or process.poll() is not None:
             return f"with the service: {problem}\n{process.stderr.read().decode() if process.poll() is not None and process.stderr else ''}"
         process.kill()
         process.wait()
-        problem = ran(lab, call, "allowed", False, "no answer from the Gait service")
+        problem = ran(lab, calls, "no answer from the Gait service", allowed=False)
         lab.settings(server_required=False)
-        return problem or ran(lab, call, "refused", False, "Gait blocked this call") or ran(lab, call, "allowed", True)
+        return problem or decided(lab, calls)
     finally:
         process.kill()
         process.wait()
@@ -421,28 +441,33 @@ def uninstall(lab: Lab) -> str:
 # --- the programs ---------------------------------------------------------------------------------------
 
 
-def fetched(package: str, version: str, inner: str) -> Path | None:
-    """A file of an npm package, from the cache or from npm; None when npm does not bring it."""
+class Unavailable(Exception):
+    """What cannot be had here, and why."""
+
+
+def fetched(package: str, version: str, inner: str) -> Path:
+    """A file of an npm package, from the cache or from npm.  Unavailable: neither has it."""
     cache = Path(os.environ.get("GAIT_OPENCLAW_CACHE") or Path.home() / ".cache/gait-openclaw") / f"{package}@{version}"
     path = cache / "node_modules" / package / inner
-    if not path.exists() and shutil.which("npm"):
-        cache.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(cache).free < BYTES:
-            raise SystemExit(skip(f"less than {BYTES // 1024**3} GiB are free for {package}"))
-        words = ["npm", "install", "--prefix", str(cache), "--ignore-scripts", "--no-audit", "--no-fund", f"{package}@{version}"]
-        try:
-            subprocess.run(words, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=False)
-        except subprocess.TimeoutExpired:
-            return None
-    return path if path.exists() else None
+    if path.exists():
+        return path
+    if not shutil.which("npm"):
+        raise Unavailable("npm is not installed")
+    cache.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(cache).free < BYTES:
+        raise Unavailable(f"less than {BYTES // 1024**3} GiB are free for {package}")
+    words = ["npm", "install", "--prefix", str(cache), "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1", f"{package}@{version}"]
+    try:
+        done = subprocess.run(words, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"npm did not bring {package}@{version} within {INSTALL_SECONDS} s") from None
+    if path.exists():
+        return path
+    said = [line for line in done.stderr.splitlines() if "npm" in line and "ERR" in line.upper()] or done.stderr.splitlines()
+    raise Unavailable(f"npm does not bring {package}@{version}: {' '.join(said[:2])[:300]}")
 
 
-def skip(why: str) -> int:
-    print(f"integration-openclaw: skipped: {why}")
-    return SKIPPED
-
-
-def node() -> Path | None:
+def node() -> Path:
     system = {"Linux": "linux", "Darwin": "darwin"}.get(platform.system(), "other")
     machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x64"
     return fetched(f"node-{system}-{machine}", NODE, "bin/node")
@@ -475,31 +500,36 @@ def main(arguments: list[str]) -> int:
     """Run every scenario with each version."""
     parser = argparse.ArgumentParser(description="Prove the veto with the real OpenClaw.")
     parser.add_argument("--version", default=NEWEST, metavar="VERSIONS", help=f"default {NEWEST}; separated by commas")
+    parser.add_argument("--all-versions", action="store_true", help=f"the same as --version {NEWEST},{OLDEST}")
     parser.add_argument("--junit", type=Path, metavar="FILE")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="run here, and leave everything")
     options = parser.parse_args(arguments)
-    versions = options.version.split(",")
-    node_path = node()
-    programs = {version: fetched("openclaw", version, "openclaw.mjs") if node_path else None for version in versions}
-    missing = [version for version, program in programs.items() if program is None]
-    if missing or node_path is None:
-        return skip(f"npm does not bring {'node ' + NODE if node_path is None else 'openclaw ' + ', '.join(missing)}")
+    versions = [NEWEST, OLDEST] if options.all_versions else options.version.split(",")
+    try:
+        node_path = node()
+        programs = {version: fetched("openclaw", version, "openclaw.mjs") for version in versions}
+    except Unavailable as error:
+        print(f"integration-openclaw: skipped: {error}")
+        write_junit(options.junit, [(f"openclaw {version}", "every scenario", "", 0.0) for version in versions], str(error))
+        return SKIPPED
     with tempfile.TemporaryDirectory(prefix="gait-openclaw-", ignore_cleanup_errors=True) if sys.version_info >= (3, 10) else tempfile.TemporaryDirectory() as folder, model() as port:
         base = options.keep or Path(folder)
-        results = [result for version in versions for result in run_version(base, version, node_path, programs[version], port)]  # type: ignore[arg-type]
-    if options.junit:
-        write_junit(options.junit, results)
+        results = [result for version in versions for result in run_version(base, version, node_path, programs[version], port)]
+    write_junit(options.junit, results)
     failed = sum(bool(problem) for _, _, problem, _ in results)
     print(f"integration-openclaw: {len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
-def write_junit(path: Path, results: list[Result]) -> None:
-    """One testcase for each scenario and version."""
-    failed = sum(bool(problem) for _, _, problem, _ in results)
-    suite = xml.Element("testsuite", name="integration-openclaw", tests=str(len(results)), failures=str(failed), errors="0", skipped="0")
+def write_junit(path: Path | None, results: list[Result], skipped: str = "") -> None:
+    """One testcase for each scenario and version; `skipped` is why none was run."""
+    if path is None:
+        return
+    suite = xml.Element("testsuite", name="integration-openclaw", tests=str(len(results)))
     for host, name, problem, seconds in results:
         case = xml.SubElement(suite, "testcase", classname=host, name=name, time=f"{seconds:.3f}")
+        if skipped:
+            xml.SubElement(case, "skipped", message=skipped)
         if problem:
             failure = xml.SubElement(case, "failure", message=problem.splitlines()[0][:200].encode("ascii", "backslashreplace").decode())
             failure.text = "".join(char if char.isprintable() or char == "\n" else "?" for char in problem)

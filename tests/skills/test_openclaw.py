@@ -690,6 +690,75 @@ def test_a_call_is_judged_once_and_again_when_another_plugin_changed_it(installe
     assert (line["toolCallId"], line["status"], line["duration_ms"]) == ("c2", "ok", 3)
 
 
+HOSTILE = """
+const found = {};
+const { default: plugin } = await import("file://" + encodeURI(process.argv[2]));
+const out = [];
+const say = (name, value) => out.push([name, value === undefined ? "allow" : value.block === true ? "veto" : "odd"]);
+const on = (name, handler) => { found[name] = handler; };
+const of = (api) => { plugin.register(Object.setPrototypeOf(api, { on })); return found.before_tool_call; };
+const read = { toolName: "read", params: { path: "x" }, toolCallId: "c" };
+say("control", await of({})(read, {}));
+say("no trusted policy after all", await of({ registerTrustedToolPolicy() { throw Error("not enabled"); } })(read, {}));
+say("no after_tool_call", await of({ on(name, handler) { if (name !== "before_tool_call") throw Error("unknown"); found[name] = handler; } })(read, {}));
+say("settings that throw", await of({ get config() { throw Error("gone"); } })(read, {}));
+say("settings that throw oddly", await of({ get config() { throw Object.create(null); } })(read, {}));
+const loop = { ...read, params: {} };
+loop.params.self = loop;
+say("arguments without a JSON form", await of({})(loop, {}));
+say("arguments that throw", await of({})({ toolName: "read", get params() { throw null; } }, {}));
+say("an event that throws", await of({})(new Proxy({}, { get() { throw 1; } }), {}));
+let policy;
+const hook = of({ registerTrustedToolPolicy: (given) => { policy = given.evaluate; } });
+const forbidden = { ...read, toolName: "exec" };
+const later = Date.now() + 31_000;
+say("judged", await policy(read, {}));
+const { renameSync } = await import("node:fs");
+renameSync(process.argv[3], process.argv[3] + ".away");
+say("the same call a moment later is not asked again", await hook(read, {}));
+say("but only once", await hook(read, {}));
+renameSync(process.argv[3] + ".away", process.argv[3]);
+for (const [name, event] of [["without an id", { ...read, toolCallId: undefined }], ["too late", { ...read, toolCallId: "late" }]]) {
+  await policy(event, {});
+  renameSync(process.argv[3], process.argv[3] + ".away");
+  const now = Date.now;
+  if (name === "too late") Date.now = () => later + 31_000;
+  say(name, await hook(event, {}));
+  Date.now = now;
+  renameSync(process.argv[3] + ".away", process.argv[3]);
+}
+say("another tool under the same id", await hook(forbidden, {}));
+console.log(JSON.stringify(out));
+"""
+
+
+@needs_node
+def test_nothing_that_the_host_does_leaves_as_a_throw_or_an_allow(installed: Site) -> None:
+    """A rejection of the hook lets the tool run on OpenClaw 2026.3.28, and a plugin that fails to load leaves a gateway ungated."""
+    script = installed.home.parent / "hostile.mjs"
+    script.write_text(HOSTILE)
+    command = [str(NODE), str(script), str(installed.plugin / "index.js"), str(installed.skill / "gait.py")]
+    done = subprocess.run(command, env=installed.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    allowed = ["control", "no trusted policy after all", "no after_tool_call", "judged", "the same call a moment later is not asked again"]
+    assert [name for name, answer in found if answer == "allow"] == allowed
+    assert {answer for name, answer in found if name not in allowed} == {"veto"} and len(found) == 14
+
+
+@needs_node
+def test_the_outcomes_are_not_written_through_a_link(installed: Site) -> None:
+    path, victim = installed.home / ".gait/openclaw/outcomes.jsonl", installed.home / "victim"
+    asked(installed, [[READ, {}]], "both")
+    victim.write_text("")
+    path.unlink()
+    path.symlink_to(victim)
+    try:
+        assert asked(installed, [[READ, {}]], "both")[0] == "allow" and victim.read_text() == ""
+    finally:
+        path.unlink()
+
+
 @needs_node
 def test_the_hosts_own_workspace_is_the_one_that_counts(installed: Site) -> None:
     """`agent exec --cwd` and an agent with its own workspace: what a relative path means there."""

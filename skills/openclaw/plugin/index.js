@@ -4,7 +4,7 @@
 // missing answer, unreadable settings.  Hosts before 2026.9 run the tool when a hook throws, so nothing may leave this file as a throw.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { appendFileSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, constants, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import http from "node:http";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -14,6 +14,7 @@ const ID = "gait-gate";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const LAST = -1_000_000_000; // after every other plugin's hook, whose changes to the arguments are then judged too
 const [MAX_ANSWER, MAX_OUTCOMES] = [1 << 20, 8 << 20]; // bytes
+const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
 const EXIT_CODES = { allow: 0, block: 3, require_approval: 4, dry_run: 9 };
 const TEXTS = ["policy", "home", "identity", "workspace", "risk_class", "server", "token_env", "key_mode", "private_key"];
 const HELP = "Do not try it again unchanged; tell the operator, who can run `gait openclaw doctor`.";
@@ -85,9 +86,7 @@ function ask(config, text, ms) {
       request.on("close", () => { clearTimeout(timer); done(null); });
       request.on("error", () => done(null));
       request.end(body);
-    } catch {
-      done(null);
-    }
+    } catch { done(null); }
   });
 }
 
@@ -100,9 +99,7 @@ function decision(complete, parts) {
     const why = [].concat(value.reason_codes ?? [], value.violations ?? []).map(String).join(", ").slice(0, 600);
     const said = value.verdict === "require_approval" ? "Gait: a person must approve this call first" : "Gait blocked this call";
     return veto(`${said}; because of ${why || value.verdict}; trace ${value.trace_id}. ${HELP}`);
-  } catch {
-    return null;
-  }
+  } catch { return null; }
 }
 
 // The decision of one process, `gait hook openclaw`.
@@ -141,29 +138,35 @@ function workspaceOf(host, ctx) {
 }
 
 async function judge(host, event, ctx) {
-  try {
-    const { place, config } = settings(workspaceOf(host, ctx));
-    const text = eventOf(event, ctx, config);
-    const until = Date.now() + config.deadline_seconds * 1000;
-    const found = config.server ? await ask(config, text, config.deadline_seconds * (config.server_required ? 1000 : 400)) : null;
-    if (found) return found;
-    if (config.server && config.server_required) return veto(refusal(`no answer from the Gait service at ${config.server}`));
-    return await run(place, config, text, Math.max(until - Date.now(), 500));
-  } catch (error) {
-    return veto(refusal(error?.message ?? error));
-  }
+  const { place, config } = settings(workspaceOf(host, ctx));
+  const text = eventOf(event, ctx, config);
+  const until = Date.now() + config.deadline_seconds * 1000;
+  const found = config.server ? await ask(config, text, config.deadline_seconds * (config.server_required ? 1000 : 400)) : null;
+  if (found) return found;
+  if (config.server && config.server_required) return veto(refusal(`no answer from the Gait service at ${config.server}`));
+  return run(place, config, text, Math.max(until - Date.now(), 500));
 }
 
-const judged = new Map(); // what the trusted policy allowed a moment ago, so that the hook after it need not ask again
+const judged = new Map(); // when the trusted policy allowed a call, so that the hook right after it need not ask again
 const keyOf = (event, ctx) => JSON.stringify([event.toolCallId ?? ctx?.toolCallId, ctx?.sessionKey ?? ctx?.sessionId, event.toolName, event.params]);
 
-async function gate(host, event, ctx, isFirst, isTwice) {
-  const result = await judge(host, event, ctx);
-  if (isFirst && isTwice && !result.block) {
-    judged.set(keyOf(event, ctx), true);
+// The same call, unchanged, of a moment ago.  A call without an id of its own cannot be told from another one.
+function wasJudged(event, ctx) {
+  try {
+    const key = keyOf(event, ctx), at = judged.get(key);
+    return judged.delete(key) && Boolean(event.toolCallId ?? ctx?.toolCallId) && Date.now() - at < 30_000;
+  } catch { return false; } // it cannot be compared, so it is judged
+}
+
+// Everything is inside the try, also reading the host's settings: a rejection would let the tool run on an older host.
+async function gate(api, event, ctx, isFirst) {
+  try {
+    const result = await judge(api.config, event, ctx);
+    if (result.block) return result;
+    if (isFirst) judged.set(keyOf(event, ctx), Date.now());
     if (judged.size > 1000) judged.delete(judged.keys().next().value);
-  }
-  return result.block ? result : undefined;
+    return undefined;
+  } catch (error) { return veto(refusal(typeof error?.message === "string" ? error.message : "the plugin failed")); }
 }
 
 // What became of a call, for the operator: a line with its toolCallId, which is the request_id of the signed decision.  Not signed.
@@ -178,22 +181,18 @@ function outcome(event, ctx) {
       status, result_sha256: createHash("sha256").update(text).digest("hex"), result_bytes: Buffer.byteLength(text), duration_ms: event.durationMs ?? null,
     };
     const path = join(folder, "outcomes.jsonl");
-    if ((lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) < MAX_OUTCOMES) appendFileSync(path, JSON.stringify(line) + "\n", { mode: 0o600 });
+    if ((lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) < MAX_OUTCOMES) appendFileSync(path, JSON.stringify(line) + "\n", { mode: 0o600, flag: APPEND });
   } catch {} // the call is over: nothing can be stopped any more
 }
 
 export default {
   ...{ id: ID, name: "Gait gate", description: "Asks Gait before each tool call and vetoes what its policy does not allow." },
   register(api) {
-    const isTwice = typeof api.registerTrustedToolPolicy === "function";
-    if (isTwice) api.registerTrustedToolPolicy({ id: ID, description: "Gait's policy", evaluate: (event, ctx) => gate(api.config, event, ctx, true, true) });
-    const hook = (event, ctx) => {
-      try {
-        if (isTwice && judged.delete(keyOf(event, ctx))) return undefined; // the same call, unchanged
-      } catch {} // it cannot be compared, so it is judged
-      return gate(api.config, event, ctx, false, isTwice);
-    };
+    try {
+      api.registerTrustedToolPolicy?.({ id: ID, description: "Gait's policy", evaluate: (event, ctx) => gate(api, event, ctx, true) });
+    } catch {} // a host that refuses it: the hook below asks for every call, and a plugin that fails to load would leave tools ungated
+    const hook = (event, ctx) => (wasJudged(event, ctx) ? undefined : gate(api, event, ctx, false));
     api.on("before_tool_call", hook, { priority: LAST, timeoutMs: 14_000 });
-    api.on("after_tool_call", outcome);
+    try { api.on("after_tool_call", outcome); } catch {} // it records only
   },
 };
