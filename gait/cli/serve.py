@@ -40,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--tls-key", metavar="FILE", help="the certificate's private key (PEM)")
     shared.key_options(parser)
     shared.approval_key_options(parser)
+    shared.credential_options(parser)
     mcp_tools.context_options(parser)
     option("--trust-context", default="", metavar="NAMES", help="context fields that clients may set, such as identity,workspace")
     _journal_options(parser)

@@ -148,6 +148,15 @@ def approval_key_options(parser: argparse.ArgumentParser) -> None:
     option("--approval-key-env", action="append", default=[], metavar="[NAME=]VAR", help="the same, of an environment variable")
 
 
+def credential_options(parser: argparse.ArgumentParser) -> None:
+    """Where credentials come from."""
+    option = parser.add_argument
+    about = "who issues the credentials that rules require (default off): a stand-in, a variable, or a program"
+    option("--credential-broker", choices=("off", "stub", "env", "command"), default="off", help=about)
+    option("--credential-env-prefix", metavar="TEXT", help="env: the variable is this and the rule's reference (default GAIT_CREDENTIAL_)")
+    option("--credential-command", metavar="PATH", help="command: the program that is asked; it gets no arguments")
+
+
 def secret_variables(args: argparse.Namespace) -> tuple[str, ...]:
     """The environment variables that hold keys, which no other program may be given."""
     named = [text.rpartition("=")[2] for text in args.approval_key_env]
@@ -165,7 +174,17 @@ def allowances(args: argparse.Namespace) -> Allowances:
 
         found = load_approvers(args.approval_key, args.approval_key_env)
         approvers = lambda: found  # noqa: E731
-    return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, getattr(args, "durability", "") == "power")
+    sync = getattr(args, "durability", "") == "power"
+    return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, sync, _broker(args))
+
+
+def _broker(args: argparse.Namespace) -> Broker | None:
+    words = args.credential_broker, args.credential_env_prefix, args.credential_command
+    if words == ("off", None, None):
+        return None
+    from ..store import broker
+
+    return broker.make(*words)
 
 
 def public_key(args: argparse.Namespace) -> PublicKey | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..gate.approval_fields import Approver
     from ..gate.matching import CompiledPolicy
     from ..judge import Judged
+    from ..store.broker import Broker
     from ..signing.keys import Keyring
 
 _compiled: dict[str, tuple[bytes, CompiledPolicy]] = {}  # a policy's path -> its last bytes and what they mean
@@ -48,7 +49,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: approvers(options)))
+    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: approvers(options), broker=broker(options)))
     return Decided(judged.to_value(None), judged)
 
 
@@ -79,6 +80,16 @@ def approvers(options: Options) -> tuple[Approver, ...]:
     from ..store.approvals import load_approvers
 
     return load_approvers([name for name in options.approval_key.split(",") if name], [])
+
+
+def broker(options: Options) -> Broker | None:
+    """Where credentials come from; None: nowhere.  InvalidInput: the options do not say."""
+    words = options.credential_broker, options.credential_env_prefix, options.credential_command
+    if words == ("off", None, None):
+        return None
+    from ..store import broker as brokers
+
+    return brokers.make(*words)
 
 
 def journal(options: Options) -> str:

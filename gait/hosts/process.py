@@ -91,6 +91,7 @@ def check_ready(options: Options) -> None:
     _settle(options)
     decision.policy(options)
     decision.approvers(options)
+    decision.broker(options)
     ring = decision.ring(options)
     folder = os.path.join(decision.journal(options), oneshot.CHAIN)
     files.private_directory(folder)

@@ -12,19 +12,22 @@ from collections.abc import Callable
 from ..errors import GaitError
 from ..formats.documents import TYPE_CHECKING
 from ..gate.evaluate import barred, evaluate
-from ..gate.facts import NO_COUNTER, NO_TOKEN, NOTHING, Facts, Proof
+from ..gate.facts import NO_BROKER, NO_COUNTER, NO_TOKEN, NOTHING, Facts, Proof
 from .stops import Switch
 
 if TYPE_CHECKING:
     from ..gate.approval_fields import Approver
     from ..gate.decision import Decision
+    from ..gate.facts import Needs
     from ..gate.intent import IntentRequest
     from ..gate.matching import CompiledPolicy
     from ..gate.quotas import Quota
     from ..signing.keys import Keyring
+    from .broker import Broker
     from .counters import Counters, Turn
     from .offers import Offers
 
+_LATER = Proof("allow", ())  # of a credential: it is asked for when the rest allows the call, and only then can that be the answer
 _NO_STORE = Proof("block", ("approval_store_unavailable",), ("approval_store_unavailable",))
 
 
@@ -38,14 +41,21 @@ class Allowances:
 
     `ring` gives the keys that verify stops; it is asked only where something was stopped.  `approvers` gives those whose approvals
     are believed; it is asked only for a call that needs one.  `sync` waits for the disk; the use of an approval always does.
+    `broker` is asked for the credentials that rules require; None: there are none.
     """
 
     def __init__(
-        self, home: str, ring: Callable[[], Keyring], approvers: Callable[[], tuple[Approver, ...]] = nobody, sync: bool = False
+        self,
+        home: str,
+        ring: Callable[[], Keyring],
+        approvers: Callable[[], tuple[Approver, ...]] = nobody,
+        sync: bool = False,
+        broker: Broker | None = None,
     ) -> None:
         self._home = home
         self._sync = sync
         self._approvers = approvers
+        self._broker = broker
         self._switch = Switch(home, ring)
         self._opened: dict[bool, Counters] = {}
 
@@ -67,25 +77,51 @@ class Allowances:
             if isinstance(found, Proof):  # nothing that a store would have to be opened for
                 return decision if found is NO_TOKEN else evaluate(compiled, intent, Facts(approval=found))
             offers = found
-        elif needs and not (needs.rate_limit or needs.budget):
-            return decision
         try:
-            return self._claimed(compiled, intent, decision, offers)
+            return self._with_credential(compiled, intent, decision, offers)
         except GaitError as error:
             approval = _NO_STORE if offers else NOTHING.approval
             unavailable = NO_COUNTER._replace(evidence={"unavailable": error.error_code})
-            return evaluate(compiled, intent, Facts(approval=approval, limits=unavailable))
+            return evaluate(compiled, intent, Facts(approval=approval, limits=unavailable, credential=_LATER))
 
-    def _claimed(self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision, offers: Offers | None) -> Decision:
-        """The decision by approvals and counts, which it raises in the same turn when it is allow.  GaitError: they are out of reach."""
+    def _with_credential(self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision, offers: Offers | None) -> Decision:
+        """The decision, for which a broker is asked only when all else allows it, and while nobody waits for a turn."""
+        needs = decision.needs
+        if needs is None or not needs.needs_credential:
+            return self._claimed(compiled, intent, decision, offers, _LATER, True)
+        without = self._claimed(compiled, intent, decision, offers, _LATER, False)
+        if without.verdict != "allow":
+            return without
+        return self._claimed(compiled, intent, decision, offers, self._credential(needs, intent, decision.policy_digest), True)
+
+    def _claimed(
+        self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision, offers: Offers | None, credential: Proof, claim: bool
+    ) -> Decision:
+        """The decision by approvals and counts, which an allow raises in the same turn.  GaitError: they are out of reach."""
+        needs = decision.needs
+        if not (offers or (needs and (needs.rate_limit or needs.budget))):
+            return evaluate(compiled, intent, Facts(credential=credential))
         with self._counters(self._sync or offers is not None).turn() as turn:
             facts, quotas = self._facts(turn, decision, intent, offers)
-            decided = evaluate(compiled, intent, facts)
-            if decided.verdict == "allow":
+            decided = evaluate(compiled, intent, facts._replace(credential=credential))
+            if claim and decided.verdict == "allow":
                 for quota in quotas:
                     turn.take(quota)
                 turn.commit()
             return decided
+
+    def _credential(self, needs: Needs, intent: IntentRequest, policy_digest: str) -> Proof:
+        """What the broker says."""
+        if self._broker is None:
+            return NO_BROKER
+        from ..gate import credential
+        from ..system import clock
+
+        asked = credential.request(needs, intent, policy_digest)
+        try:
+            return credential.proof(self._broker.kind, asked, self._broker.issue(asked), clock.now_text())
+        except GaitError as error:
+            return NO_BROKER._replace(evidence={"broker_error": error.error_code})
 
     def _facts(self, turn: Turn, decision: Decision, intent: IntentRequest, offers: Offers | None) -> tuple[Facts, list[Quota]]:
         """What is known in a turn, and what an allow would use up."""

@@ -13,6 +13,7 @@ import stat
 from ..errors import InvalidInput, MissingDependency
 from ..formats import jcs, strict_json
 from ..formats.documents import NamedTuple
+from ..formats.fields import unknown_word
 from ..gate import credential
 from ..gate.credential import Issued
 
@@ -58,6 +59,8 @@ class Broker(NamedTuple):
 
 def make(kind: str, env_prefix: str | None, command: str | None) -> Broker:
     """A broker as the options say.  InvalidInput: options that do not belong together, or a command that must not be run."""
+    if kind not in credential.BROKERS:
+        raise unknown_word(("--credential-broker",), credential.BROKERS, kind)
     if (command is not None) != (kind == "command") or (env_prefix is not None and kind != "env"):
         message = "--credential-command belongs to the broker command, and --credential-env-prefix to env"
         raise InvalidInput(message, where="--credential-broker", hint="name the broker that you mean", code="invalid_usage")

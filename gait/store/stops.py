@@ -8,8 +8,8 @@ Limit: whoever may write to $GAIT_HOME, and so read the key too, can undo a stop
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock  # threading itself would cost every hook half a millisecond
 from collections.abc import Callable
-from threading import Lock
 
 from ..errors import GaitError, InvalidInput, StorageError, VerificationFailed
 from ..formats import strict_json
@@ -46,7 +46,7 @@ class Switch:
     def __init__(self, home: str, ring: Callable[[], Keyring]) -> None:
         self._path = path(home)
         self._ring = ring
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._sequence = 0  # the greatest that was seen
         self._seen = _Seen(_NONE, Stops(0, "", ()))
 
