@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from ..gate.matching import CompiledPolicy
-    from ..store.allowances import Allowances
     from ..signing.ed25519 import PublicKey
+    from ..store.allowances import Allowances
+    from ..store.broker import Broker
     from ..store.keys import SigningKeys
 
 _COLORS = {"allow": "32", "block": "31", "require_approval": "33", "dry_run": "36", "ok": "32", "error": "31"}

@@ -286,7 +286,7 @@ def _budget(fields: Fields) -> Budget:
         scope=fields.word("scope", SCOPES, "tool_identity"),
     )
     if not fields.has("limit") or budget.limit > MAX_BUDGET:
-        raise refuse(fields.at("limit"), f"1 to {MAX_BUDGET:,}", fields.raw("limit"))
+        raise refuse(fields.at("limit"), f"1 or more, up to {MAX_BUDGET:,}", fields.raw("limit"))
     fields.done()
     return budget
 

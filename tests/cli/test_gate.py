@@ -61,7 +61,7 @@ def test_approvals_are_counted_in_words(cli, policy):
     assert ran.code == 4 and "the call waits for 2 approvals; until then it must not run" in ran.out
 
 
-@pytest.mark.parametrize("demand", ["require_broker_credential: true", "rate_limit: {requests: 5}", "budget: {argument: n, limit: 5}"])
+@pytest.mark.parametrize("demand", ["require_broker_credential: true", "budget: {argument: n, limit: 5}"])
 def test_an_allow_that_needs_what_is_not_there_is_a_block(cli, policy, demand):
     ran = cli("gate", "eval", "--policy", policy(f"rules: [{{name: r, effect: allow, {demand}}}]\n"), "--intent", "-", "--json", stdin=INTENT)
     assert (ran.code, ran.value["verdict"]) == (3, "block")
