@@ -21,10 +21,11 @@ _NETWORK = frozenset(("url", "host"))
 
 
 class Field(NamedTuple):
-    """The place of a value: the argument's name and how it is read."""
+    """The place of a value: the argument's name and how it is read.  `is_alone`: it means nothing for its key or its neighbours."""
 
     name: str
     kind: str
+    is_alone: bool = False
 
 
 _ROOT = Field("", "")
@@ -83,7 +84,10 @@ class _Walk:
         pairs = value.items() if isinstance(value, dict) else value
         place = field.kind, self.tool_name, self.ui_class != ""
         fields = [(item, _field(key, *place), depth) for key, item in pairs]
-        for _, below, _ in fields:
+        others = [below for _, below, _ in fields if not below.is_alone]
+        if not others:
+            return fields
+        for below in others:
             if not below.name.isidentifier():
                 self._key(below.name, field)
         if len(fields) < 2:
@@ -149,6 +153,8 @@ class _Walk:
             shell_words.scan(self.found, text)
 
     def _words(self, text: str, field: Field) -> None:
+        if values.is_plain(text):
+            return
         self._add(values.of_shape(text), field)
         if not text.isalnum() and values.has_several_words(text):
             self._add(values.of_words(text), field)
@@ -243,7 +249,8 @@ def _any_field(name: str, parent_kind: str, tool_name: str, in_page: bool) -> Fi
         kind = targets.kind_of_single(tool_name)
     if not kind and parent_kind in _INHERITED:
         kind = parent_kind
-    return Field(name, "" if kind == "selector" and not in_page else kind)
+    kind = "" if kind == "selector" and not in_page else kind
+    return Field(name, kind, name.isidentifier() and kind not in ("command", "repo") and name not in targets.OWNERS)
 
 
 _short_field = lru_cache(maxsize=2048)(_any_field)  # names repeat; long ones, which a caller could fill the memory with, are not kept

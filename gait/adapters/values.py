@@ -42,6 +42,7 @@ _TOP_LEVELS = frozenset(
 )
 _WORD = re.compile(r"[^\s\"'`(){}\[\]=,;|]+")
 _MARKED = re.compile(r"[/\\~$%.]")
+_PLAIN = re.compile("[A-Za-z0-9 _-]*")
 _SEVERAL = re.compile(r"""[\s,;|=(\["'`]""")
 _IPV4_WORD = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 _SEPARATORS = re.compile(r"[\s,;:|]+")
@@ -243,6 +244,11 @@ def of_host(text: str) -> Iterator[Pair]:
             yield "host", authority(part)
     if is_rooted(flat):
         yield "path", flat
+
+
+def is_plain(text: str) -> bool:
+    """True for letters, digits, spaces, `-` and `_` only, and no `localhost`: neither its shape nor a word of it names anything."""
+    return _PLAIN.fullmatch(text) is not None and "localhost" not in text.lower()
 
 
 def has_several_words(text: str) -> bool:

@@ -27,8 +27,9 @@ class EngineGate:
         """The decision, with its record in the journal.  GaitError: there is none, and nothing may be forwarded."""
         defaults = {**self._defaults, "session_id": call.session_id} if call.session_id else self._defaults
         asked = Call(
-            call.raw, call.value, "frame", "mcp", defaults, trusted=CLIENT_FIELDS, upstream=self._upstream, barred=call.barred
-        )
+            call.raw, call.value, "frame", "mcp", defaults, trusted=CLIENT_FIELDS, upstream=self._upstream, barred=call.barred,
+            capture=self._engine.capture,
+        )  # fmt: skip
         try:
             judged = self._engine.decide(asked).judged
         except GaitError as error:

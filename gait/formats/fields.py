@@ -60,6 +60,10 @@ class Fields:
         self._asked.add(name)
         return self._value.get(name) is not None
 
+    def has_only(self, names: frozenset[str]) -> bool:
+        """True when no other keys than these are there."""
+        return self._value.keys() <= names
+
     def first(self, *names: str) -> str:
         """The first of these keys that is there with a value other than null; empty when none is."""
         self._asked.update(names)

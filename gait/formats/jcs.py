@@ -35,6 +35,15 @@ def dumps(value: object) -> bytes:
         raise InvalidInput("expected a value of bounded nesting, got one deeper than the stack") from error
 
 
+def dumps_texts(value: object) -> bytes:
+    """`dumps`, for a value in which its maker put only texts, booleans, lists and objects whose names are ASCII.  InvalidInput: a
+    lone surrogate."""
+    try:
+        return _encode_fast(value).encode("utf-8")
+    except UnicodeEncodeError:
+        return dumps(value)
+
+
 def digest(value: object) -> str:
     """Lowercase hex SHA-256 of the canonical bytes."""
     return hashlib.sha256(dumps(value)).hexdigest()

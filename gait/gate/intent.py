@@ -26,6 +26,10 @@ PROVENANCE_SOURCES = ("user", "tool_output", "external", "system")
 MAX_DEPTH = 64
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+# What most documents, targets and contexts have, and nothing else: the rest is not asked for then.
+_BARE = frozenset(("tool_name", "args", "targets", "context"))
+_BARE_TARGET = frozenset(("kind", "value", "operation", "inferred"))
+_BARE_CONTEXT = frozenset(("identity", "workspace", "risk_class", "session_id", "request_id"))
 _READS = frozenset("read get list open cat head download stat".split())
 _WRITES = frozenset("write append put create update save copy move rename".split())
 _DELETES = frozenset("delete remove rm unlink rmdir drop truncate".split())
@@ -104,7 +108,10 @@ class Context(NamedTuple):
 
 
 class IntentRequest(NamedTuple):
-    """One tool call in normal form.  `warnings` names what was ignored; it is in no digest."""
+    """One tool call in normal form.  `warnings` names what was ignored; it is in no digest.
+
+    `size_bytes` is the length of the canonical text that intent_digest covers, without that of the arguments.
+    """
 
     created_at: str
     producer_version: str
@@ -117,6 +124,7 @@ class IntentRequest(NamedTuple):
     args_digest: str
     intent_digest: str
     warnings: tuple[str, ...]
+    size_bytes: int
 
     def to_value(self) -> dict[str, object]:
         """The whole document in normal form; reading it gives the same intent again."""
@@ -136,20 +144,23 @@ def read(value: object) -> IntentRequest:
     must be the one computed here.
     """
     fields = Fields(value)
-    _check_schema(fields)
+    is_bare = fields.has_only(_BARE)
+    if not is_bare:
+        _check_schema(fields)
     tool_name = lower(fields.required("tool_name"))
     args = _args(fields)
     targets = _targets(fields, tool_name)
-    provenance = _provenance(fields)
-    skill = _skill(fields)
+    provenance = () if is_bare else _provenance(fields)
+    skill = None if is_bare else _skill(fields)
     context = _context(fields)
     body = _digested(tool_name, None, targets, provenance, skill, context)
     args_text = jcs.dumps(args)
-    digests = _checked_digest(fields, "args_digest", args_text), _checked_digest(fields, "intent_digest", _canonical(body, args_text))
-    created_at, producer = _created_at(fields), fields.text("producer_version")
-    warnings = tuple([f"unknown field {key[:80]!r} ignored" for key in fields.unknown()])
+    text = _canonical(body, args_text)
+    args_digest, intent_digest = hashlib.sha256(args_text).hexdigest(), hashlib.sha256(text).hexdigest()
+    created_at, producer, warnings = ("", "", ()) if is_bare else _given(fields, args_digest, intent_digest)
+    size_bytes = len(text) - len(args_text)
     return IntentRequest(
-        created_at, producer, tool_name, args, targets, provenance, skill, context, *digests, warnings
+        created_at, producer, tool_name, args, targets, provenance, skill, context, args_digest, intent_digest, warnings, size_bytes
     )
 
 
@@ -199,16 +210,20 @@ def _created_at(fields: Fields) -> str:
 
 def _canonical(body: dict[str, object], args_text: bytes) -> bytes:
     """The canonical bytes of a body, with those of its arguments, which are long and null in it, put in."""
-    cut = jcs.dumps(body)
+    context = body["context"]
+    cut = jcs.dumps(body) if "auth_context" in context else jcs.dumps_texts(body)  # type: ignore[operator]
     place = cut.index(b'"args":null') + 7  # only arg_provenance sorts before it, and in its texts the quotes are escaped
     return cut[:place] + args_text + cut[place + 4 :]
 
 
-def _checked_digest(fields: Fields, name: str, canonical: bytes) -> str:
-    given, digest = fields.text(name), hashlib.sha256(canonical).hexdigest()
-    if given and given != digest:
-        raise refuse(fields.at(name), f"the digest of the normal form, {digest}", given, "leave it out")
-    return digest
+def _given(fields: Fields, args_digest: str, intent_digest: str) -> tuple[str, str, tuple[str, ...]]:
+    """What a document says of its making, and what it says that is ignored.  Its digests must be those computed here."""
+    for name, digest in (("args_digest", args_digest), ("intent_digest", intent_digest)):
+        given = fields.text(name)
+        if given and given != digest:
+            raise refuse(fields.at(name), f"the digest of the normal form, {digest}", given, "leave it out")
+    created_at, producer = _created_at(fields), fields.text("producer_version")
+    return created_at, producer, tuple([f"unknown field {key[:80]!r} ignored" for key in fields.unknown()])
 
 
 def _digested(
@@ -291,13 +306,15 @@ def _target(item: object, path: Path, tool_name: str) -> Target:
         raise refuse(fields.at("kind"), f"one of {', '.join(TARGET_KINDS)}", fields.raw("kind"))
     if ("\0" in value or "%" in value) and "\0" in paths.from_file_url(value) and (kind == "path" or paths.is_file_url(value)):
         raise refuse(fields.at("value"), "a path without NUL", value)
-    endpoint_class = fields.word("endpoint_class", ENDPOINT_CLASSES) or _infer_class(kind, operation, tool_name)
-    domain = lower(fields.text("endpoint_domain")) or infer_domain(kind, value)
-    destructive = (
-        fields.boolean("destructive") or endpoint_class in ("fs.delete", "proc.exec") or operation in _DESTRUCTIVE
-    )
-    sensitivity, inferred = lower(fields.text("sensitivity")), fields.boolean("inferred")
-    return Target(kind, value, operation, sensitivity, endpoint_class, domain, destructive, inferred)
+    endpoint_class = domain = sensitivity = ""
+    destructive = False
+    if not fields.has_only(_BARE_TARGET):
+        endpoint_class, domain = fields.word("endpoint_class", ENDPOINT_CLASSES), lower(fields.text("endpoint_domain"))
+        destructive, sensitivity = fields.boolean("destructive"), lower(fields.text("sensitivity"))
+    endpoint_class = endpoint_class or _infer_class(kind, operation, tool_name)
+    domain = domain or infer_domain(kind, value)
+    destructive = destructive or endpoint_class in ("fs.delete", "proc.exec") or operation in _DESTRUCTIVE
+    return Target(kind, value, operation, sensitivity, endpoint_class, domain, destructive, fields.boolean("inferred"))
 
 
 def _infer_class(kind: str, operation: str, tool_name: str) -> str:
@@ -359,7 +376,8 @@ def _skill(fields: Fields) -> SkillProvenance | None:
 
 def _context(fields: Fields) -> Context:
     context = fields.fields("context")
-    auth = context.raw("auth_context")
+    is_bare = context.has_only(_BARE_CONTEXT)
+    auth = None if is_bare else context.raw("auth_context")
     if auth is not None and type(auth) is not dict:
         raise refuse(context.at("auth_context"), "an object", auth)
     risk_class = context.word("risk_class", RISK_CLASSES)
@@ -372,6 +390,6 @@ def _context(fields: Fields) -> Context:
         session_id=context.text("session_id"),
         request_id=context.text("request_id"),
         auth_context=_object(auth, context.at("auth_context")) if auth else {},
-        credential_scopes=context.texts("credential_scopes"),
-        environment_fingerprint=context.text("environment_fingerprint"),
+        credential_scopes=() if is_bare else context.texts("credential_scopes"),
+        environment_fingerprint="" if is_bare else context.text("environment_fingerprint"),
     )

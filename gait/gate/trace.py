@@ -57,7 +57,9 @@ def captured(intent: IntentRequest, capture: str) -> dict[str, object] | None:
     if intent.arg_provenance:
         value["arg_provenance"] = [entry.to_value() for entry in intent.arg_provenance]
     kept: dict[str, object] | None = {**value, "args": intent.args} if capture == "raw" else reference(value)
-    return kept if kept is None or len(jcs.dumps(kept)) <= MAX_CAPTURED_BYTES else None
+    # A command's digest is no longer than three times the target that it stands in for.
+    is_small = capture == "reference" and intent.size_bytes * 3 <= MAX_CAPTURED_BYTES
+    return kept if kept is None or is_small or len(jcs.dumps(kept)) <= MAX_CAPTURED_BYTES else None
 
 
 def build_invalid(decision: Decision, created_at: str, correlation_id: str = "", upstream: str = "") -> dict[str, object]:

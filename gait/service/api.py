@@ -12,13 +12,15 @@ from ..gate.approval_fields import MAX_BYTES as MAX_TOKEN_BYTES
 from ..gate.approvals import MAX_OFFERED
 from ..judge import CLIENT_FIELDS, MAX_BYTES, Call
 from ..signing.keys import base64_loads
-from ..system.http_request import Request
+from ..system.http_request import Head, Request
 from ..system.http_response import Response, of_error
 from .engine import Engine, Wanted
 from .metrics import Gauges
 
 SERVICE = "gait.mcp.serve"
 TRUSTABLE = frozenset(("identity", "workspace", "risk_class", "auth_context", "credential_scopes", "environment_fingerprint"))
+# Endpoints with one answer each, for which nobody is waited for unless the call says so (Api.is_quick).
+_QUICK = frozenset(("/healthz", "/readyz", "/metrics", "/v1/policy", "/v1/evaluate", "/v1/evaluate/sse"))
 STRICT_STATUSES = {"allow": 200, "block": 403, "require_approval": 428, "dry_run": 409}
 # Each line of a stream leaves a record: a body of line ends must not fill the disk.
 MAX_LINES = 10_000
@@ -81,6 +83,13 @@ class Api:
         except GaitError as error:
             self._engine.metrics.failed(error.error_code)
             return of_error(error)._replace(close=False)
+
+    def is_quick(self, head: Head, data: bytes) -> bool:
+        """Whether a request that begins with this data is answered without waiting for another process or a slow disk: an approval
+        is used up on the disk, and some policies count or ask a broker."""
+        if head.target not in _QUICK or self._engine.loaded.waits:
+            return False
+        return TOKEN_HEADER not in head.headers and b"approval_tokens" not in data
 
     def _no_route(self, request: Request) -> Response:
         allowed = sorted(method for method, path in self._routes if path == request.path)
@@ -176,7 +185,8 @@ class Api:
             raise InvalidInput(f"expected at most {MAX_OFFERED} approval tokens, got {len(tokens)}", where="body", code="too_many_approvals")
         fields.done()
         kept = {name: field for name, field in context.items() if name in self._trusted}
-        call = Call(data, value, "call", adapter, {**self._rules.defaults, **kept}, run_id, self._trusted, tokens=tokens)
+        defaults = {**self._rules.defaults, **kept}
+        call = Call(data, value, "call", adapter, defaults, run_id, self._trusted, capture=self._engine.capture, tokens=tokens)
         return Asked(call, wanted, self._warnings([*context, *_claimed(value)]))
 
     def _wanted(self, fields: Fields) -> Wanted:

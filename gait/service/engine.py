@@ -67,6 +67,7 @@ class Engine:
         self._outside = outside
         self._reloading = Lock()
         self._outputs = outputs
+        self.capture = outputs.capture  # whoever makes a Call for `decide` gives it to it
         self.ledger = ledger
         self.metrics = Metrics(ledger.journal.chain)
         self.loaded = loaded
@@ -83,8 +84,7 @@ class Engine:
         try:
             trace = self._reserve(wanted.trace_path)
             pack = self._reserve(wanted.runpack_out)
-            asked = call._replace(capture=self._outputs.capture)
-            judged = judge(self.loaded.compiled, asked, self.ledger.append, self._outside)
+            judged = judge(self.loaded.compiled, call, self.ledger.append, self._outside)
             path = self._put_out(judged.record)
             if trace:
                 path = trace.write(traces.dumps(judged.record))

@@ -27,11 +27,15 @@ _PROBE = {
 
 
 class Loaded(NamedTuple):
-    """A policy that has been in force since `loaded_at`, out of bytes with this fingerprint."""
+    """A policy that has been in force since `loaded_at`, out of bytes with this fingerprint.
+
+    `waits`: a decision by it may wait for what other processes count, or for a broker.
+    """
 
     compiled: CompiledPolicy
     loaded_at: str
     fingerprint: str
+    waits: bool
 
 
 def load(path: str) -> Loaded:
@@ -39,7 +43,8 @@ def load(path: str) -> Loaded:
     data = files.read_bounded(path, policies.MAX_BYTES, "policy")
     compiled = compile_policy(policies.loads(data, path))
     _test_policy(compiled)
-    return Loaded(compiled, clock.now_text(), hashlib.sha256(data).hexdigest())
+    waits = any(rule.rate_limit or rule.budget or rule.require_broker_credential for rule in compiled.policy.rules)
+    return Loaded(compiled, clock.now_text(), hashlib.sha256(data).hexdigest(), waits)
 
 
 def fingerprint(path: str) -> str:

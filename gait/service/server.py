@@ -143,15 +143,16 @@ def _listener(
         is_stopping=lambda: listener.is_stopping,
         otlp_dropped=lambda: otlp.dropped if otlp else 0,
     )
-    api = Api(engine, settings.rules, state).handle
+    api = Api(engine, settings.rules, state)
     listener = Listener(
         sock,
-        (lambda request: mount.handle(request) if mount.claims(request.path) else api(request)) if mount else api,
+        (lambda request: mount.handle(request) if mount.claims(request.path) else api.handle(request)) if mount else api.handle,
         on_refusal=refused,
         access_log=access_log(settings.access_log),
         admission=settings.admission,
         limits=settings.limits,
         tls=tls,
+        is_quick=api.is_quick if settings.durability == "process" and not any(settings.outputs[:3]) else None,
     )
     return listener
 

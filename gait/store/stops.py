@@ -177,9 +177,13 @@ def _load(where: str, ring: Keyring) -> Stops:
 def _mark(where: str) -> _Mark:
     """What changes when the file does: a write in place changes its times, and a new file has another number."""
     try:
-        status = os.lstat(where)
+        os.lstat(where[: -len(NAME)])  # the folder first: mostly there is none, and each failure costs
     except (FileNotFoundError, NotADirectoryError):
-        return _UNREADABLE if os.path.lexists(os.path.dirname(where)) else _NONE
+        return _NONE
+    except OSError:
+        return _UNREADABLE
+    try:
+        status = os.lstat(where)
     except OSError:
         return _UNREADABLE
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -17,6 +17,7 @@ from ..errors import InvalidInput
 _RECEIVE_BYTES = 16384
 _SLICE_BYTES = 1 << 18
 _LEAST_SECONDS = 0.001  # 0 would mean to wait for ever
+_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)  # Windows has none, and no desk (desk.py) that would need it
 _HUNG_UP = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
 
 
@@ -40,6 +41,10 @@ class Channel:
         if sock.family != getattr(socket, "AF_UNIX", None):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
     def open(self, seconds: float) -> None:
         """Make the connection ready.  A plain one is."""
 
@@ -52,6 +57,22 @@ class Channel:
         except (BlockingIOError, socket.timeout):
             raise TimedOut from None
         except (OSError, ValueError) as error:  # ValueError: ssl's word for a connection that ended half-way
+            raise Gone from error
+
+    def receive_now(self) -> bytes:
+        """What is there, or none at the client's end, of a plain connection that is ready.  Gone."""
+        try:
+            return self._socket.recv(_RECEIVE_BYTES, _AT_ONCE)
+        except OSError as error:
+            raise Gone from error
+
+    def send_now(self, data: bytes) -> int:
+        """How many bytes a plain connection takes without waiting.  Gone."""
+        try:
+            return self._socket.send(data, _AT_ONCE)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
             raise Gone from error
 
     def send(self, data: bytes, seconds: float) -> None:

@@ -16,6 +16,7 @@ from .http_request import Admission, Head, Limits, Refusal, Request
 from .http_response import Response
 
 _LINGER_SECONDS = 1.0
+STAYS, SLOW, ENDED = "stays", "slow", "ended"  # what `attend` says of its connection
 
 _Found = TypeVar("_Found")
 
@@ -39,35 +40,84 @@ class Terms(NamedTuple):
     admission: Admission
     on_refusal: Callable[[GaitError, str], None]
     access_log: Callable[[Access], None] | None = None
+    is_quick: Callable[[Head, bytes], bool] | None = None
 
 
 class Connection:
-    """`run` serves the client in the thread that calls it; `finish` and `abort` come from another."""
+    """`run` serves the client in the thread that calls it; `finish` and `abort` come from another.
 
-    __slots__ = ("_channel", "_peer", "_terms", "_reader", "_deadline", "_sent", "_is_waiting", "_is_last", "_lingers", "is_answering")
+    Before `run`, `attend` may have answered requests without waiting (desk.py).  It leaves what it could not do to `run`: a
+    head without its body, a refusal, the rest of an answer.
+    """
+
+    __slots__ = (
+        "_channel", "peer", "_terms", "_reader", "_deadline", "_sent", "_is_waiting", "_is_last", "_lingers", "is_answering",
+        "_head", "_refusal", "_unsent", "expires_at",
+    )  # fmt: skip
 
     def __init__(self, channel: Channel, peer: str, terms: Terms) -> None:
         self._channel = channel
-        self._peer = peer
+        self.peer = peer
         self._terms = terms
         self._reader = Reader(terms.limits)
         self._deadline = time.monotonic() + terms.limits.header_seconds  # of the first head, a TLS handshake included
         self._sent = 0
         self._is_waiting = self._is_last = self._lingers = False
         self.is_answering = False
+        self._head: Head | None = None
+        self._refusal: Refusal | None = None
+        self._unsent = b""
+        self.expires_at = self._deadline  # monotonic seconds: until then the client may say nothing
 
     def run(self) -> None:
         """Serve until one side has enough.  Raises nothing."""
         try:
             self._channel.open(self._deadline - time.monotonic())
-            while self._exchange():
+            if self._unsent:
+                self._send(self._unsent)
+            while not self._lingers and self._exchange():
                 pass
         except Gone:
             self._lingers = False
         except Exception as error:
-            self._report(_failed("the connection failed", error))
+            self.report(error)
         finally:
             self._channel.close(_LINGER_SECONDS if self._lingers else 0)
+
+    def begin(self) -> int:
+        """Wait for a first request to `attend`.  The socket's descriptor."""
+        self._is_waiting = True
+        return self._channel.fileno()
+
+    def attend(self) -> str:
+        """Take what has come and answer it, as long as that needs no waiting: STAYS, SLOW (for `run`) or ENDED (for `close`)."""
+        self._is_waiting = False
+        try:
+            data = self._channel.receive_now()
+            if not data:
+                return ENDED
+            self._reader.feed(data)
+            head = self._head = self._reader.head()
+            if head is None or not self._terms.is_quick(head, data):  # type: ignore[misc]
+                return SLOW
+            self._terms.admission.check(head)
+            body = self._reader.body(head.length)
+        except Gone:
+            return ENDED
+        except Refusal as refusal:
+            self._refusal = refusal
+            return SLOW
+        return SLOW if body is None else self._attend(head, body)
+
+    def _attend(self, head: Head, body: bytes) -> str:
+        self._head, self._deadline = None, 0.0
+        try:
+            self._lingers = not self._answer(head, body, self._send_now)
+        except Gone:
+            return ENDED
+        self.expires_at = time.monotonic() + self._terms.limits.idle_seconds
+        self._is_waiting = True  # before the look at _is_last, which `finish` sets first
+        return SLOW if self._lingers or self._unsent or self._reader.has_begun or self._is_last else STAYS
 
     def finish(self) -> None:
         """Let the request in hand be the last one; end the wait for a next one."""
@@ -85,9 +135,11 @@ class Connection:
 
     def _exchange(self) -> bool:
         """One request and its answer.  False: the connection is to be closed."""
-        head = None
+        head, self._head = self._head, None
         try:
-            head = self._receive_head()
+            if self._refusal:
+                raise self._refusal
+            head = head or self._receive_head()
             if head is None:
                 return False
             self._terms.admission.check(head)
@@ -96,7 +148,7 @@ class Connection:
             self._refuse(refusal, head)
             return False
         self._deadline = 0.0
-        self._lingers = not self._answer(head, body)
+        self._lingers = not self._answer(head, body, self._send)
         return not self._lingers
 
     def _receive_head(self) -> Head | None:
@@ -145,17 +197,17 @@ class Connection:
                 raise Refusal(400, "incomplete_request", "expected a whole request, got a part of one")
             self._reader.feed(data)
 
-    def _answer(self, head: Head, body: bytes) -> bool:
+    def _answer(self, head: Head, body: bytes, send: Callable[[bytes], None]) -> bool:
         """False: the connection is to be closed."""
         self.is_answering = True
         started = time.monotonic()
         path, _, query = head.target.partition("?")
-        request = Request(head.method, head.target, path, query, head.headers, body, self._peer, self._channel.is_connected)
+        request = Request(head.method, head.target, path, query, head.headers, body, self.peer, self._channel.is_connected)
         response, data, keep = self._handled(head, request)
         try:
             if data is None:
                 return self._stream(head, response, keep)
-            self._send(data)
+            send(data)
             return keep
         finally:
             self.is_answering = False
@@ -206,14 +258,23 @@ class Connection:
         self._channel.send(data, self._terms.limits.write_seconds)
         self._sent += len(data)
 
+    def _send_now(self, data: bytes) -> None:
+        """What the client does not take at once stays in `_unsent`."""
+        self._unsent = data[self._channel.send_now(data) :]
+        self._sent += len(data) - len(self._unsent)
+
     def _log(self, method: str, path: str, status: int, started: float) -> None:
         sent, self._sent = self._sent, 0
         if self._terms.access_log is not None:
-            self._terms.access_log(Access(self._peer, method, path, status, sent, time.monotonic() - started))
+            self._terms.access_log(Access(self.peer, method, path, status, sent, time.monotonic() - started))
+
+    def report(self, cause: Exception) -> None:
+        """Tell of a failure that no client can be told of."""
+        self._report(_failed("the connection failed", cause))
 
     def _report(self, error: GaitError) -> None:
         try:
-            self._terms.on_refusal(error, self._peer)
+            self._terms.on_refusal(error, self.peer)
         except Exception:
             pass  # a report that fails must not keep the client from its answer, or the thread from its end
 

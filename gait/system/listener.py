@@ -1,4 +1,4 @@
-"""The listener: connections accepted on one socket, a thread for each up to a cap, and an orderly end.
+"""The listener: connections accepted on one socket up to a cap, a thread or a place at the desk for each, and an orderly end.
 
 Invariants: the accepting thread never waits for a client; when `serve` has returned, no thread and no
 descriptor of a client is left (but for a handler that hangs: those are counted).
@@ -19,7 +19,8 @@ from . import binding, http_response
 from ..errors import GaitError
 from .channel import Channel, Gone, TlsChannel
 from .connection import Access, Connection, Terms
-from .http_request import Admission, Limits, Refusal, Request
+from .desk import IS_POSSIBLE, Desk
+from .http_request import Admission, Head, Limits, Refusal, Request
 from .http_response import Response
 
 _POLL_SECONDS = 0.1  # how soon `stop` is noticed
@@ -37,6 +38,8 @@ class Listener:
     `handle`: Request -> Response, called in the client's thread.  An exception gives a 500 that says nothing of it.
     `on_refusal(error, peer)`: each request that never came to `handle`, and each failure (with its `__cause__`).
     `access_log(Access)`: each answer.
+    `is_quick(head, data)`: the requests whose handler neither waits nor streams; `data` begins with the head, and has all that came.  One thread answers those of all plain connections
+    (desk.py); without it, each connection has a thread.
     """
 
     def __init__(
@@ -49,21 +52,22 @@ class Listener:
         admission: Admission = Admission(),
         limits: Limits = Limits(),
         tls: ssl.SSLContext | None = None,
+        is_quick: Callable[[Head, bytes], bool] | None = None,
     ) -> None:
         backlog = min(max(limits.connections, 128), 1024)
         bound = binding.bind(binding.read_address(address), backlog) if isinstance(address, str) else binding.Bound(address)
         self.address = binding.name(bound.socket)
-        self._server = _Server(bound, Terms(handle, limits, admission, on_refusal, access_log), tls)
+        self._server = _Server(bound, Terms(handle, limits, admission, on_refusal, access_log, is_quick), tls)
 
     @property
     def in_flight(self) -> int:
         """How many requests are being handled or answered now."""
-        return sum(connection.is_answering for connection in list(self._server.workers.values()))
+        return sum(connection.is_answering for connection in self._server.clients())
 
     @property
     def connections(self) -> int:
         """How many clients are connected now."""
-        return len(self._server.workers)
+        return len(self._server.clients())
 
     @property
     def is_stopping(self) -> bool:
@@ -113,7 +117,13 @@ class _Server(ThreadingHTTPServer):
         self._tls = tls
         self._done: deque[threading.Thread] = deque()
         self._lobby = _Lobby()
+        self._desk = Desk(self._start) if terms.is_quick and IS_POSSIBLE and tls is None else None
         self._is_exhausted = False
+
+    def clients(self) -> list[Connection]:
+        """Those at the desk and those with a thread; one on the way to its thread may be in it twice, and is never missing."""
+        waiting = list(self._desk.connections.values()) if self._desk else []
+        return waiting + list(self.workers.values())
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """The next client.  OSError: there is none after all, or the system is out of descriptors."""
@@ -127,18 +137,26 @@ class _Server(ThreadingHTTPServer):
         return sock, place
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a new client a thread of its own, or 503 where none is left."""
+        """Give a new client a thread of its own or a place at the desk, or 503 where none is left."""
         peer = _peer(client_address)
         self._reap()
-        if len(self.workers) >= self._terms.limits.connections:
+        if len(self.clients()) >= self._terms.limits.connections:
             self._turn_away(request, peer)
             return
         connection = Connection(self._channel(request), peer, self._terms)
-        thread = threading.Thread(target=self._work, args=(connection,), name=f"gait-client {peer}", daemon=False)
+        if self._desk:
+            self._desk.take(connection)
+        else:
+            self._start(connection)
+
+    def _start(self, connection: Connection, release: Callable[[], None] = lambda: None) -> None:
+        """Give a client a thread; `release` ends its time at the desk.  RuntimeError: the system has no further thread."""
+        thread = threading.Thread(target=self._work, args=(connection,), name=f"gait-client {connection.peer}", daemon=False)
         self.workers[thread] = connection
+        release()
         try:
             thread.start()
-        except RuntimeError:  # the system has no further thread
+        except RuntimeError:
             del self.workers[thread]
             connection.close()
             raise
@@ -167,16 +185,18 @@ class _Server(ThreadingHTTPServer):
             self.deadline = 0.0
         binding.release(self._bound)
         self._lobby.close_before(float("inf"))
-        for connection in self.workers.values():
+        for connection in self.clients():
             connection.finish()
-        while self.workers and time.monotonic() < self.deadline:
+        while self.clients() and time.monotonic() < self.deadline:
             self._pause()
         deadline = time.monotonic() + _ABORT_SECONDS
-        while self.workers and time.monotonic() < deadline:
-            for connection in self.workers.values():
+        while self.clients() and time.monotonic() < deadline:
+            for connection in self.clients():
                 connection.abort()
             self._pause()
-        return len(self.workers)
+        if self._desk:
+            self._desk.close()
+        return len(self.clients())
 
     def _channel(self, sock: socket.socket) -> Channel:
         try:

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from gait.adapters import targets, to_intent
+from gait.adapters import targets, to_intent, values
 from gait.adapters.inference import infer
 from gait.errors import InvalidInput
 from gait.gate import policy
@@ -280,3 +280,13 @@ def test_every_word_of_the_table_is_documented():
     tables = (targets.NAMES, targets.NAME_TOKENS, targets.OPERATIONS, targets.KNOWN_TOOLS, targets.UI_CLASSES)
     missing = [word for table in tables for word in table if word not in words]
     assert not missing
+
+
+def test_plain_texts_name_nothing():
+    """What is_plain says is nothing is nothing for the readers that it saves."""
+    source, alphabet = random.Random(20261129), "abzAZ059 -_localhost"
+    for _ in range(5000):
+        text = "".join(source.choice(alphabet) for _ in range(source.randrange(14)))
+        if values.is_plain(text):
+            assert not list(values.of_shape(text)) + list(values.of_words(text)), text
+    assert not any(map(values.is_plain, ("localhost", "a LocalHost b", "a.b", "~", "/", "a:b", "$x", "%x%", "`", "a@b", "é", "a\tb")))

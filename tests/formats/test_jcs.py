@@ -185,3 +185,18 @@ def test_keys_sort_by_utf_16_code_units():
         keys = {text(source) for _ in range(8)}
         found = list(json.loads(jcs.dumps(dict.fromkeys(keys, 1.5))))
         assert found == sorted(keys, key=lambda key: key.encode("utf-16-be")), (SEED, keys)
+
+
+def test_texts_alone_take_the_short_way():
+    source = random.Random(SEED)
+    for _ in range(ROUNDS // 10):
+        made = {"kind": text(source), "list": [text(source), True], "inner": {"value": text(source), "no": False}}
+        try:
+            expected = jcs.dumps(made)
+        except InvalidInput:
+            with pytest.raises(InvalidInput, match="surrogate"):
+                jcs.dumps_texts(made)
+        else:
+            assert jcs.dumps_texts(made) == expected, (SEED, made)
+    with pytest.raises(InvalidInput, match="surrogate"):
+        jcs.dumps_texts({"kind": "\udc00"})
