@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 
@@ -119,11 +121,14 @@ def _blocked(kind: str, listed: str, pattern: str, target_kind: str, value: str)
     return evaluate(compiled, intent.read({"tool_name": "t", "targets": [target], "context": context})).verdict == "block"
 
 
+@pytest.mark.slow
 def test_the_sidecars_manifest_starts_the_service(tmp_path: Path) -> None:
     manifest = yaml_subset.loads((ROOT / "docs" / "deploy" / "kubernetes-sidecar.yaml").read_bytes())
     agent, gait = manifest["spec"]["template"]["spec"]["containers"]  # type: ignore[index,call-overload]
     assert agent["securityContext"]["runAsUser"] != gait["securityContext"]["runAsUser"]
     (tmp_path / "policy.yaml").write_text("default_verdict: allow\n")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)  # as an emptyDir
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -141,6 +146,11 @@ def test_the_sidecars_manifest_starts_the_service(tmp_path: Path) -> None:
         try:
             assert server.stderr and any("listening" in line for line in server.stderr)
             assert subprocess.run(probe, env=environment, capture_output=True).returncode == 0
+            body = json.dumps({"call": {"name": "read_file", "arguments": {"path": "a"}}}).encode()
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer " + values["GAIT_TOKEN"]}
+            request = urllib.request.Request(agent["env"][0]["value"].replace(":8787", f":{port}"), body, headers)
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                assert json.loads(answer.read())["verdict"] == "allow"
             assert subprocess.run(probe, env={**environment, "GAIT_TOKEN": "wrong"}, capture_output=True).returncode != 0
         finally:
             server.terminate()
