@@ -177,7 +177,7 @@ def _load(where: str, ring: Keyring) -> Stops:
 def _mark(where: str) -> _Mark:
     """What changes when the file does: a write in place changes its times, and a new file has another number."""
     try:
-        os.lstat(where[: -len(NAME)])  # the folder first: mostly there is none, and each failure costs
+        os.lstat(where[: -len(NAME) - 1])  # the folder first: mostly there is none, and each failure costs
     except (FileNotFoundError, NotADirectoryError):
         return _NONE
     except OSError:
