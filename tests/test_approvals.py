@@ -335,9 +335,9 @@ def test_one_token_twice_is_one_approval(entry):
 # --- standing grants -----------------------------------------------------------------------------
 
 
-def grant_for(identity, **other):
+def grant_for(caller, **other):
     fields = {
-        **{"grant_id": f"{next(IDS):024x}", "approver_identity": "bob", "reason_code": "small", "tool_name": "pay", "identity": identity},
+        **{"grant_id": f"{next(IDS):024x}", "approver_identity": "bob", "reason_code": "small", "tool_name": "pay", "identity": caller},
         **{"arg_constraints": (read_constraint("amount<=10"),), "policy_digest": "", "created_at": at(0), "not_before": at(0), "expires_at": at(3600)},
         **{"max_uses": 2, **other},
     }
@@ -503,11 +503,9 @@ def test_a_decision_that_cannot_be_recorded_has_used_its_token(monkeypatch):
     def fail(record):
         raise OSError("no space")
 
-    monkeypatch.setattr(entry.engine("policy.yaml").ledger.journal, "append", fail)
-    with pytest.raises(OSError):
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(entry.engine("policy.yaml").ledger.journal, "append", fail)
         entry.ask(ARGS, tokens=[document])
-    monkeypatch.undo()
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW))
     assert entry.ask(ARGS, tokens=[document])["reason_codes"][0] == "approval_token_used"
     entry.close()
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # From the least to the most restrictive; only allow may execute.
 VERDICTS = ("allow", "dry_run", "require_approval", "block")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.:/-")
 EXIT_CODES = {"allow": 0, "block": 3, "require_approval": 4, "dry_run": 9}
 
 
@@ -35,6 +36,13 @@ class Decision(NamedTuple):
     def exit_code(self) -> int:
         """0 means allow and nothing else."""
         return EXIT_CODES[self.verdict]
+
+
+def approval_command(intent_digest: str, policy_digest: str, tool_name: str) -> str:
+    """What a person runs to approve a call; a tool whose name a shell would read otherwise is left for them to write."""
+    is_plain = tool_name and not set(tool_name) - _PLAIN
+    scope = f" --scope tool:{tool_name}" if is_plain else ""
+    return f"gait approve --intent-digest {intent_digest} --policy-digest {policy_digest}{scope}"
 
 
 def stricter(left: str, right: str) -> str:

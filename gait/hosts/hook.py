@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 
 from ..formats.documents import NamedTuple
+from ..gate.decision import approval_command
 
 _MAX_REASON = 1000
 NEXT = "Do not try it again unchanged; tell the operator."
@@ -87,7 +88,16 @@ def reason(value: Mapping[str, object]) -> str:
     if value.get("trace_id"):
         said.append(f"trace {value['trace_id']}")
     text = "; ".join(said)[:_MAX_REASON] + "."
-    return text if verdict == "allow" else f"{text} {NEXT}"
+    return text if verdict == "allow" else f"{text} {_next(value)}"
+
+
+def _next(value: Mapping[str, object]) -> str:
+    """What to do now."""
+    digests = [value.get("approval_digest") or value.get("intent_digest"), value.get("policy_digest")]
+    if value["verdict"] != "require_approval" or not all(digests):
+        return NEXT
+    command = approval_command(str(digests[0]), str(digests[1]), str(value.get("tool_name", "")))
+    return f"Ask a person to run `{command}`, then make the same call again."
 
 
 def _texts(codes: object) -> list[str]:

@@ -68,7 +68,9 @@ def decide(options: Options, raw: bytes) -> str:
     """The answer to one event, decided and recorded.  GaitError: there is none; an event without a decision is recorded too."""
     try:
         value = strict_json.loads(raw, "event", _MAX_BYTES)
-        return hook.answer(options.host, value, decision.decide(options, raw, value).value, options.approve)
+        # Where approvals are signed, the host's own prompt must not stand in for one.
+        host = options.host._replace(approval="deny") if options.approval_key else options.host
+        return hook.answer(host, value, decision.decide(options, raw, value).value, options.approve)
     except GaitError as error:
         decision.refused(options, raw, error)
         raise

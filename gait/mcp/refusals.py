@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import GaitError
+from ..gate.decision import approval_command
 from .effects import Effect, Refused, Ruling, ToClient
 from .messages import BUSY, HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, Frame, FrameRefused, dumps
 
@@ -62,7 +63,7 @@ def _text(ruling: Ruling) -> str:
     if ruling.verdict == "dry_run":
         return f"Gait did not run {tool}: the policy only simulates this call. By its rules it would have been: {reasons}. Nothing was changed. {trace}"
     if ruling.verdict == "require_approval":
-        command = f"gait approve --intent-digest {ruling.intent_digest} --policy-digest {ruling.policy_digest}"
+        command = approval_command(ruling.intent_digest, ruling.policy_digest, tool)
         people = "an approval" if ruling.required_approvals < 2 else f"{ruling.required_approvals} approvals"
         return f"Gait did not run {tool}: it needs {people} ({reasons}). Ask a person to run `{command}`, then make the same call again. {trace}"
     return f"Gait blocked {tool}: {reasons}. Nothing was run. Change the call so that the policy allows it, or ask the operator. {trace}"

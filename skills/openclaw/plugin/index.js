@@ -16,7 +16,7 @@ const LAST = -1_000_000_000; // after every other plugin's hook, whose changes t
 const [MAX_ANSWER, MAX_OUTCOMES] = [1 << 20, 8 << 20]; // bytes
 const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
 const EXIT_CODES = { allow: 0, block: 3, require_approval: 4, dry_run: 9 };
-const TEXTS = ["policy", "home", "identity", "workspace", "risk_class", "server", "token_env", "key_mode", "private_key"];
+const TEXTS = ["policy", "home", "identity", "workspace", "risk_class", "server", "token_env", "key_mode", "private_key", "approval_key"];
 const HELP = "Do not try it again unchanged; tell the operator, who can run `gait openclaw doctor`.";
 const refusal = (why) => `Gait vetoed this call, since it got no decision: ${String(why).slice(0, 600)}. ${HELP}`;
 const veto = (reason) => ({ block: true, blockReason: reason });
@@ -98,15 +98,23 @@ function decision(complete, parts) {
     if (value.verdict === "allow") return {};
     const why = [].concat(value.reason_codes ?? [], value.violations ?? []).map(String).join(", ").slice(0, 600);
     const said = value.verdict === "require_approval" ? "Gait: a person must approve this call first" : "Gait blocked this call";
-    return veto(`${said}; because of ${why || value.verdict}; trace ${value.trace_id}. ${HELP}`);
+    return veto(`${said}; because of ${why || value.verdict}; trace ${value.trace_id}. ${next(value)}`);
   } catch { return null; }
+}
+
+// What to do now; of the answer only what a shell reads as one word goes into a command.
+function next(value) {
+  const [intent, policy, tool] = [value.approval_digest ?? value.intent_digest, value.policy_digest, value.tool_name].map(String);
+  if (value.verdict !== "require_approval" || ![intent, policy].every((text) => /^[0-9a-f]{64}$/.test(text))) return HELP;
+  const scope = /^[a-z0-9_.:/-]+$/.test(tool) ? ` --scope tool:${tool}` : "";
+  return `Ask a person to run \`gait approve --intent-digest ${intent} --policy-digest ${policy}${scope}\`, then make the same call again.`;
 }
 
 // The decision of one process, `gait hook openclaw`.
 function run(place, config, text, ms) {
   return new Promise((done) => {
     const words = ["-I", join(place.skill_dir, "gait.py"), "hook", "openclaw", `--deadline=${Math.max(ms / 1000 - 0.3, 0.2)}`];
-    const told = ["policy", "home", "identity", "workspace", "risk_class", "key_mode", "private_key"].filter((name) => config[name]);
+    const told = ["policy", "home", "identity", "workspace", "risk_class", "key_mode", "private_key", "approval_key"].filter((name) => config[name]);
     words.push(...told.map((name) => `--${name.replace("_", "-")}=${config[name]}`));
     const child = spawn(place.python, words, { stdio: ["pipe", "pipe", "pipe"], cwd: "/" });
     const kept = { stdout: "", stderr: "" };
