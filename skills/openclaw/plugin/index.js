@@ -19,6 +19,7 @@ const EXIT_CODES = { allow: 0, block: 3, require_approval: 4, dry_run: 9 };
 const TEXTS = ["policy", "home", "identity", "workspace", "risk_class", "server", "token_env", "key_mode", "private_key", "approval_key"];
 const HELP = "Do not try it again unchanged; tell the operator, who can run `gait openclaw doctor`.";
 const refusal = (why) => `Gait vetoed this call, since it got no decision: ${String(why).slice(0, 600)}. ${HELP}`;
+const approve = (v) => `Ask a person to run \`gait approve --intent-digest ${v.approval_digest ?? v.intent_digest} --policy-digest ${v.policy_digest} --scope tool:NAME\`, then make the same call again.`;
 const veto = (reason) => ({ block: true, blockReason: reason });
 
 // What the installer wrote beside this file, and the operator's own skill_config.json.  Read at each call: edits need no restart.
@@ -97,17 +98,9 @@ function decision(complete, parts) {
     if (!is || "simulated_verdict" in value || typeof value.trace_id !== "string" || !value.trace_id) return null;
     if (value.verdict === "allow") return {};
     const why = [].concat(value.reason_codes ?? [], value.violations ?? []).map(String).join(", ").slice(0, 600);
-    const said = value.verdict === "require_approval" ? "Gait: a person must approve this call first" : "Gait blocked this call";
-    return veto(`${said}; because of ${why || value.verdict}; trace ${value.trace_id}. ${next(value)}`);
+    const [said, help] = value.verdict === "require_approval" ? ["Gait: a person must approve this call first", approve(value)] : ["Gait blocked this call", HELP];
+    return veto(`${said}; because of ${why || value.verdict}; trace ${value.trace_id}. ${help}`);
   } catch { return null; }
-}
-
-// What to do now; of the answer only what a shell reads as one word goes into a command.
-function next(value) {
-  const [intent, policy, tool] = [value.approval_digest ?? value.intent_digest, value.policy_digest, value.tool_name].map(String);
-  if (value.verdict !== "require_approval" || ![intent, policy].every((text) => /^[0-9a-f]{64}$/.test(text))) return HELP;
-  const scope = /^[a-z0-9_.:/-]+$/.test(tool) ? ` --scope tool:${tool}` : "";
-  return `Ask a person to run \`gait approve --intent-digest ${intent} --policy-digest ${policy}${scope}\`, then make the same call again.`;
 }
 
 // The decision of one process, `gait hook openclaw`.
