@@ -247,12 +247,12 @@ def scenario(place: Place, name: str, prepare: Prepare, runs: bool) -> str:
 
 
 def recorded(place: Place, verdict: str) -> str:
-    """The journal must hold exactly this one decision, and verify."""
+    """The journal must hold exactly this one decision, about this caller, and verify."""
     verified = gait(place, "journal", "verify", str(place.folder / "gait-home/journal"))
     lines = (place.folder / "gait-home/journal/oneshot/00000001.jsonl").read_text().splitlines()
-    verdicts = [json.loads(line).get("verdict") for line in lines]
-    if verified.returncode or verdicts != [verdict]:
-        return f"expected one {verdict} in the journal, got {verdicts}\n{verified.stdout}{verified.stderr}"
+    found = [(record.get("verdict"), record.get("context", {}).get("identity")) for record in map(json.loads, lines)]
+    if verified.returncode or found != [(verdict, place.environment().get("BD_ACTOR", place.host))]:
+        return f"expected one {verdict} in the journal, got {found}\n{verified.stdout}{verified.stderr}"
     return ""
 
 
@@ -272,6 +272,19 @@ def untrusted(place: Place, *_: object) -> str:
     return ""
 
 
+def switched_off(place: Place, *_: object) -> str:
+    """One settings file in the worker's worktree switches every hook off; the tool runs, and `gait doctor` must say so."""
+    gait(place, "hook", "install", "gastown", "--policy", "../policy.yaml")
+    settings = place.folder / "work/.claude/settings.local.json"
+    settings.parent.mkdir()
+    settings.write_text('{"disableAllHooks": true}')
+    ran, said = turn(place)
+    told = next(check for check in json.loads(gait(place, "doctor", "--json").stdout)["checks"] if check["name"] == "hook_gastown")
+    if not ran or told["status"] != "fail" or "settings.local.json" not in told["detail"]:
+        return f"ran: {ran}; doctor: {told}\n{said}"
+    return ""
+
+
 def cases(host: str) -> Iterator[tuple[str, str, Callable[[Place], str]]]:
     """(name, the rule's effect, the check) of each scenario of a host."""
     yield "control_without_gait", "block", control
@@ -279,6 +292,8 @@ def cases(host: str) -> Iterator[tuple[str, str, Callable[[Place], str]]]:
         yield name, effect, lambda place, name=name, prepare=prepare, runs=runs: scenario(place, name, prepare, runs)
     if host == "codex":
         yield "untrusted_is_seen_by_doctor", "block", untrusted
+    if host == "gastown":
+        yield "switched_off_is_seen_by_doctor", "block", switched_off
 
 
 # --- the programs ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ cd "$work"
 
 fail() { echo "adapter parity: $1" >&2; exit 1; }
 
-frameworks='openai_agents langchain autogen openclaw autogpt claude_code'
+frameworks='openai_agents langchain autogen openclaw autogpt gastown claude_code'
 for package in "$root"/skills/*/quickstart.py; do
     name=$(basename "$(dirname "$package")")
     case " $frameworks " in *" $name "*) ;; *) fail "skills/$name is not in the list of this script" ;; esac

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import GaitError
 from ..formats.documents import NamedTuple
@@ -19,6 +19,8 @@ _SECONDS = 20.0
 _MANAGED = ("/etc/claude-code/managed-settings.json", "/Library/Application Support/ClaudeCode/managed-settings.json")
 _ROLES = ("crew", "witness", "refinery", "polecats")
 _MAX_RIGS = 200
+_DEPTH = 5  # town/rig/polecats/NAME/rig
+_MAX_WORKTREES = 5000
 
 
 class Finding(NamedTuple):
@@ -111,14 +113,29 @@ def _missing(words: list[str]) -> str:
 
 
 def _of_claude(path: str) -> Iterator[_Problem]:
-    folder = os.path.dirname(settings_files.path_of("claude-code", "user"))
-    places = [os.path.join(folder, "settings.json"), ".claude/settings.json", ".claude/settings.local.json", *_MANAGED]
-    for place in places:
-        if _read(place).get("disableAllHooks") is True:
-            yield "fail", f"{place} switches every hook off", f"remove disableAllHooks from {place}"
+    yield from _switched_off((*_claude_settings(), ".claude/settings.json", ".claude/settings.local.json"))
     for place in _MANAGED:
         if _read(place).get("allowManagedHooksOnly") is True:
             yield "fail", f"{place} lets only managed hooks fire", f"put the hook into {place}"
+
+
+def _claude_settings() -> list[str]:
+    folder = os.path.dirname(settings_files.path_of("claude-code", "user"))
+    return [os.path.join(folder, "settings.json"), *_MANAGED]
+
+
+def _switched_off(places: Iterable[str]) -> Iterator[_Problem]:
+    """Claude Code's settings that switch every hook off: one file is enough, also for hooks that come by another one."""
+    for place in places:
+        if not os.path.lexists(place):
+            continue
+        try:
+            value = settings_files.load(place)[1]
+        except GaitError as error:  # the host may read it all the same
+            yield "warn", f"{place} may switch every hook off: {error.message}", f"correct {place}"
+            continue
+        if type(value) is dict and value.get("disableAllHooks") is True:
+            yield "fail", f"{place} switches every hook off", f"remove disableAllHooks from {place}"
 
 
 def _of_gemini(path: str) -> Iterator[_Problem]:
@@ -196,20 +213,46 @@ def _of_gastown(path: str) -> Iterator[_Problem]:
         matchers = [entry.get("matcher", "") for entry in entries if type(entry) is dict] if type(entries) is list else []
         if "" in matchers and not list(settings_files.hooks_in("gastown", _read(place))):
             yield "fail", f"{place} replaces the base's entry, and Gait's hook with it", f"add the hook to {place}, then gt hooks sync"
-    for place in _synced():
+    town = os.environ.get("GT_ROOT") or os.path.expanduser("~/gt")
+    for place in _synced(town):
         hooks = list(settings_files.hooks_in("gastown", _read(place).get("hooks")))
         if not hooks:
             yield "fail", f"{place} does not hold the hook", "run `gt hooks sync`"
+    problems = list(_switched_off((*_claude_settings(), *_worktrees(town))))
+    yield from sorted(problems)  # fail before warn
+    yield from _runtimes(town)
 
 
-def _synced() -> Iterator[str]:
-    """The settings that `gt hooks sync` has written in this town."""
-    town = os.environ.get("GT_ROOT") or os.path.expanduser("~/gt")
+def _synced(town: str) -> Iterator[str]:
+    """The settings that `gt hooks sync` has written in a town."""
     places = [os.path.join(town, role) for role in ("mayor", "deacon")]
     for rig in sorted(os.listdir(town))[:_MAX_RIGS] if os.path.isdir(town) else ():
         places += [os.path.join(town, rig, role) for role in _ROLES]
     settings = (os.path.join(place, ".claude", "settings.json") for place in places)
     return (place for place in settings if os.path.isfile(place))
+
+
+def _worktrees(town: str) -> Iterator[str]:
+    """Claude Code's settings in every folder of a town, down to a rig's worktrees: those come with the repository, or are the worker's."""
+    from glob import escape, iglob
+    from itertools import islice
+
+    for depth in range(_DEPTH):
+        for name in ("settings.json", "settings.local.json"):
+            yield from islice(iglob(os.path.join(escape(town), *["*"] * depth, ".claude", name)), _MAX_WORKTREES)
+
+
+def _runtimes(town: str) -> Iterator[_Problem]:
+    """Gas Town gives its hooks to Claude Code only: a role that another program runs is not asked about."""
+    place = os.path.join(town, "settings", "config.json")
+    value = _read(place)
+    roles, agents = value.get("role_agents"), value.get("agents")
+    named = [value.get("default_agent"), *(roles.values() if type(roles) is dict else ())]
+    for agent in sorted({str(name) for name in named if name}):
+        own = agents.get(agent) if type(agents) is dict else None
+        command = own.get("command") if type(own) is dict else agent
+        if os.path.basename(str(command)) != "claude":
+            yield "warn", f"{place} has roles run by {agent[:40]!r}, which gets no hook from gt", "give it a hook of its own: `gait hook install --help`"
 
 
 def _nothing(path: str) -> Iterator[_Problem]:

@@ -38,8 +38,11 @@ class Watched(Gate):
         return self.ruling
 
 
-def play(framework: str, through: Through, arguments: list[str], *, policies: str = HERE, host: str = "") -> int:
-    """Run one scenario; 0 when the verdict is the scenario's and the file is there on allow only.  `host` names what executes."""
+def play(framework: str, through: Through, arguments: list[str], *, policies: str = HERE, host: str = "", identity: str = "") -> int:
+    """Run one scenario; 0 when the verdict is the scenario's and the file is there on allow only.
+
+    `host` names what executes; `identity` is who calls, the framework unless given.
+    """
     parser = argparse.ArgumentParser(description="One write through the gate.", allow_abbrev=False)
     parser.add_argument("--scenario", choices=SCENARIOS, required=True)
     scenario = parser.parse_args(arguments).scenario
@@ -49,7 +52,7 @@ def play(framework: str, through: Through, arguments: list[str], *, policies: st
     if os.path.lexists(target):
         os.unlink(target)
     skill = {"skill_name": f"gait-{framework}", "skill_version": __version__, "source": "registry", "publisher": "gait"}
-    gate = Watched(os.path.join(policies, f"policy_{scenario}.yaml"), journal=os.path.join(folder, "journal"), identity=framework, skill=skill)
+    gate = Watched(os.path.join(policies, f"policy_{scenario}.yaml"), journal=os.path.join(folder, "journal"), identity=identity or framework, skill=skill)
     told = through(gate, write, {"path": target, "content": "hello"})
     executed = os.path.lexists(target)
     output = target if executed else ""

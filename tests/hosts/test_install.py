@@ -298,3 +298,31 @@ def test_gas_town_overrides_and_syncs(here, own_home, gait, monkeypatch):
     assert found("gastown").status == "fail" and str(override) in found("gastown").detail
     override.write_text('{"PreToolUse": [{"matcher": "Bash", "hooks": []}]}')
     assert found("gastown").status == "ok"
+
+
+@pytest.mark.parametrize("place", ["rig/polecats/nux/.claude/settings.local.json", "rig/polecats/nux/rig/.claude/settings.json", "mayor/.claude/settings.local.json", "~/.claude/settings.json"])
+def test_a_worktree_that_switches_hooks_off_is_seen(here, own_home, gait, monkeypatch, place):
+    """Real Claude Code obeys it: scripts/integration_hooks.py shows that the tool runs then."""
+    install(gait, "gastown")
+    town = here / "a [town]"
+    town.mkdir()
+    monkeypatch.setenv("GT_ROOT", str(town))
+    path = own_home / place[2:] if place.startswith("~") else town / place
+    path.parent.mkdir(parents=True)
+    for text, status in (('{"disableAllHooks": true}', "fail"), ('{"disableAllHooks": true, "a": 1, "a": 2}', "warn"), ('{"hooks": {}}', "ok")):
+        path.write_text(text)
+        told = found("gastown")
+        assert told.status == status and (status == "ok" or str(path) in told.detail)
+
+
+@pytest.mark.parametrize("text, status", [
+    ('{"default_agent": "codex"}', "warn"), ('{"default_agent": "claude", "role_agents": {"polecats": "gemini"}}', "warn"),
+    ('{"default_agent": "mine", "agents": {"mine": {"command": "/opt/bin/claude"}}}', "ok"), ('{"default_agent": "mine", "agents": {"mine": {"command": "wrap"}}}', "warn"),
+    ('{"default_agent": "claude"}', "ok"), ("[]", "ok"), ("{", "ok"), ('{"role_agents": [], "agents": 3}', "ok"),
+])  # fmt: skip
+def test_a_role_that_another_program_runs_is_told(here, gait, monkeypatch, text, status):
+    install(gait, "gastown")
+    (here / "town/settings").mkdir(parents=True)
+    (here / "town/settings/config.json").write_text(text)
+    monkeypatch.setenv("GT_ROOT", str(here / "town"))
+    assert found("gastown").status == status
