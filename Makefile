@@ -8,7 +8,7 @@ DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
 # .venv's own: it measures the processes that tests start.
 OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
 
-.PHONY: docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
+.PHONY: acceptance docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
 	integration-openclaw openclaw-skill-install test-adapter-parity test-beads-bridge matrix clean
 
@@ -94,6 +94,9 @@ test-adapter-parity: ## the packages in skills/: one contract for all of them, i
 
 integration-openclaw: ## real OpenClaw with the plugin (npm; ARGS=--all-versions; exit 77: skipped)
 	@$(PYTHON) scripts/integration_openclaw.py $(ARGS)
+
+acceptance: ## the plan's acceptance of v1.8: OpenClaw, service, Gas Town, Beads, distribution, exit codes
+	@PYTHON="$(PYTHON)" sh scripts/test_v1_8_acceptance.sh
 
 dist: ## build gait.pyz, the vendored copy, sdist and wheel (where setuptools is), and their sums, in dist/
 	@$(PYTHON) scripts/dist.py
