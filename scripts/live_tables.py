@@ -164,6 +164,8 @@ def _texts(value: ast.expr) -> Iterator[str]:
 @lru_cache(maxsize=None)
 def deciding_words() -> dict[str, tuple[str, ...]]:
     """Every word_with_underscores in the modules that decide, with those modules, but for names of fields: reason codes, violations, and little else."""
+    members = {item.target.id for module in modules() for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)
+               for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}  # fmt: skip
     found: dict[str, set[str]] = {}
     for module in modules():
         if module.name.startswith("gait.gate.") or module.name == "gait.mcp.catalog" or _decides(module.tree):
@@ -171,7 +173,7 @@ def deciding_words() -> dict[str, tuple[str, ...]]:
             for node in ast.walk(module.tree):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and _WORD.fullmatch(node.value) and id(node) not in fields:
                     found.setdefault(node.value, set()).add(module.name)
-    return {word: tuple(sorted(places)) for word, places in sorted(found.items())}
+    return {word: tuple(sorted(places)) for word, places in sorted(found.items()) if word not in members}
 
 
 _READERS = frozenset("raw has first given at text required word integer boolean items fields object texts words get pop setdefault getattr dict".split())

@@ -361,7 +361,7 @@ tool_name_ambiguous | both | another tool of the server has a name that looks li
 tool_not_in_lock | both | gait.lock does not hold the tool | accept it with gait mcp lock --accept
 """)
 
-# Other words of the deciding modules: statuses and names of columns, and names of fields.
+# Other words of the deciding modules: statuses, names of columns, and (FIELDS) names of fields that no document class has.
 NO_REASONS = table("""
 intent_invalid | a status of gait policy simulate
 no_decision | a status of gait policy simulate
@@ -380,15 +380,7 @@ invalid_policy | an error code
 BEGINNINGS = ("approval_token_", "approval_grant_", "stopped_")
 ENDINGS = frozenset("approver_mismatch intent_mismatch not_exact not_yet_valid policy_mismatch scope_mismatch self_approved signature_invalid signature_missing".split())
 
-FIELDS = frozenset(
-    """
-    approver_identity at_least at_most created_at credential_ref expires_at grant_id not_before policy_digest producer_version reason_code token_id tool_name
-    arg_provenance args_digest auth_context data_classes destination_kinds destination_operations destination_values domain_allowlist domain_denylist
-    dry_run endpoint_class endpoint_classes integrity_digest intent_digest intent_digest_basis path_allowlist path_denylist provenance_sources rate_limit
-    request_id require_approval risk_classes schema_id schema_version session_id skill_provenance skill_publishers skill_sources skill_trust target_kinds
-    target_values tool_identity tool_output workspace_prefixes
-    """.split()
-)
+FIELDS = frozenset("at_least at_most intent_digest_basis require_approval schema_id schema_version tool_identity tool_output".split())
 
 # Environment variables that Gait reads: `name | meaning`.
 VARIABLES = table("""
