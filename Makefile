@@ -10,7 +10,7 @@ OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit
 
 .PHONY: acceptance docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
-	integration-openclaw openclaw-skill-install test-adapter-parity test-beads-bridge matrix clean
+	integration-openclaw integration-frameworks openclaw-skill-install test-adapter-parity test-beads-bridge matrix clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -91,6 +91,9 @@ test-beads-bridge: ## the Beads bridge over the fixture traces, dry and against 
 
 test-adapter-parity: ## the packages in skills/: one contract for all of them, in a scratch folder
 	@PYTHON=$(PYTHON) sh scripts/test_adapter_parity.sh
+
+integration-frameworks: ## real openai-agents, langchain and autogen behind the gate (PyPI; exit 77: skipped)
+	@$(PYTHON) scripts/integration_frameworks.py $(ARGS)
 
 integration-openclaw: ## real OpenClaw with the plugin (npm; ARGS=--all-versions; exit 77: skipped)
 	@$(PYTHON) scripts/integration_openclaw.py $(ARGS)

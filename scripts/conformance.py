@@ -24,13 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as xml
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Optional
+
+import junit
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURE = ROOT / "tests" / "conformance" / "fixture_server.py"
@@ -96,7 +97,7 @@ def main() -> int:
         entries = {suite.version: installed(f"suite-{suite.version}", f"{PACKAGE}@{suite.version}", "dist/index.js") for suite in suites}
     except Unavailable as error:
         print(f"conformance: skipped: {error}")
-        write_junit(options.junit, [(name_of(suite, way), "", str(error)) for suite, way in jobs])
+        junit.write(options.junit, "conformance", [junit.Case("conformance", name_of(suite, way), skip=str(error)) for suite, way in jobs])
         return SKIPPED
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gait-conformance-")))
@@ -266,7 +267,7 @@ def tail(path: Path) -> str:
 # --- what it came to ---------------------------------------------------------------------------------
 
 
-def report(results: list[Result], junit: Optional[Path]) -> int:
+def report(results: list[Result], path: Optional[Path]) -> int:
     """Print the table and what is lost and gained; 0 when nothing is."""
     direct = {result.suite.name: result for result in results if result.way == "direct"}
     print(f"{'suite':<12}{'way':<8}{'passed':>7}{'failed':>7}{'warned':>7}{'skipped':>8}{'lost':>6}{'gained':>7}{'seconds':>9}")
@@ -275,13 +276,13 @@ def report(results: list[Result], junit: Optional[Path]) -> int:
         lost, gained = compare(direct.get(result.suite.name), result)
         counts = [result.count(status) for status in ("SUCCESS", "FAILURE", "WARNING", "SKIPPED")]
         print("{:<12}{:<8}{:>7}{:>7}{:>7}{:>8}{:>6}{:>7}{:>9.1f}".format(result.suite.name, result.way, *counts, len(lost), len(gained), result.seconds))
-        cases.append((name_of(result.suite, result.way), judged(result, lost), ""))
+        cases.append(junit.Case("conformance", name_of(result.suite, result.way), judged(result, lost), result.seconds))
     for result in results:
         explain(direct.get(result.suite.name), result)
-    failed = [case for case in cases if case[1]]
-    for name, failure, _ in failed:
-        print(f"FAILED {name}: {failure}")
-    write_junit(junit, cases)
+    failed = [case for case in cases if case.problem]
+    for case in failed:
+        print(f"FAILED {case.name}: {case.problem}")
+    junit.write(path, "conformance", cases)
     return 1 if failed or not cases else 0
 
 
@@ -325,20 +326,6 @@ def told(key: Key) -> str:
 
 def name_of(suite: Suite, way: str) -> str:
     return f"{suite.name}-{way}"
-
-
-def write_junit(path: Optional[Path], cases: list[tuple[str, str, str]]) -> None:
-    """Cases of (name, why it failed, why it was skipped)."""
-    if path is None:
-        return
-    root = xml.Element("testsuite", name="conformance", tests=str(len(cases)))
-    for name, failure, skip in cases:
-        case = xml.SubElement(root, "testcase", classname="conformance", name=name)
-        if failure:
-            xml.SubElement(case, "failure", message=failure)
-        elif skip:
-            xml.SubElement(case, "skipped", message=skip)
-    xml.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def _run(command: list[object]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(str(error)) from error
     if ended.returncode:
-        raise Unavailable(next((line for line in reversed(ended.stderr.splitlines()) if line.strip()), "no reason given"))
+        raise Unavailable("PyPI does not bring it: " + next((line for line in reversed(ended.stderr.splitlines()) if line.strip()), "no reason given"))
 
 
 def turns(name: str, python: Path, folder: Path) -> Iterator[junit.Case]:

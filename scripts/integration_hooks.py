@@ -22,12 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as xml
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import junit
 from model_stand_in import serving
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -348,22 +348,19 @@ def main(arguments: list[str]) -> int:
         programs = {host: program_of(host) for host in hosts}
     except Unavailable as error:
         print(f"integration-hooks: skipped: {error}")
-        write_junit(options.junit, [(host, "every scenario", "", 0.0) for host in hosts], str(error))
+        junit.write(options.junit, "integration-hooks", [junit.Case(host, "every scenario", skip=str(error)) for host in hosts])
         return SKIPPED
     with tempfile.TemporaryDirectory(prefix="gait-hooks-") as folder, serving() as model:
         base = options.keep or Path(folder)
         results = [result for host in hosts for result in run_host(base, host, model, programs[host])]
-    write_junit(options.junit, results)
-    failed = sum(bool(problem) for _, _, problem, _ in results)
+    junit.write(options.junit, "integration-hooks", results)
+    failed = sum(bool(case.problem) for case in results)
     print(f"integration-hooks: {len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
-Result = tuple[str, str, str, float]
-
-
-def run_host(base: Path, host: str, model: str, program: Path) -> Iterator[Result]:
-    """(host, scenario, what went wrong, seconds) of each scenario."""
+def run_host(base: Path, host: str, model: str, program: Path) -> Iterator[junit.Case]:
+    """The case of each scenario."""
     version = subprocess.run([program, "--version"], env={"HOME": str(base)}, capture_output=True, text=True).stdout.strip()
     print(f"{host}: {version}", flush=True)
     for name, effect, check in cases(host):
@@ -372,21 +369,7 @@ def run_host(base: Path, host: str, model: str, program: Path) -> Iterator[Resul
             problem = check(place)
         seconds = time.monotonic() - began
         print(f"  {'FAILED' if problem else 'ok    '} {name} ({seconds:.1f} s)" + (f"\n{problem}" if problem else ""), flush=True)
-        yield f"{host} {version}", name, problem, seconds
-
-
-def write_junit(path: Path | None, results: list[Result], skipped: str = "") -> None:
-    """One testcase for each scenario and host; `skipped` is why none was run."""
-    if path is None:
-        return
-    suite = xml.Element("testsuite", name="integration-hooks", tests=str(len(results)))
-    for host, name, problem, seconds in results:
-        case = xml.SubElement(suite, "testcase", classname=host, name=name, time=f"{seconds:.3f}")
-        if skipped:
-            xml.SubElement(case, "skipped", message=skipped)
-        if problem:
-            xml.SubElement(case, "failure", message=problem.splitlines()[0][:200]).text = problem.encode("ascii", "backslashreplace").decode()
-    xml.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+        yield junit.Case(f"{host} {version}", name, problem, seconds)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ import sys
 import tempfile
 import threading
 import time
-import xml.etree.ElementTree as xml
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+import junit
 import mcp_crash
 from conformance import Broken, Unavailable, server
 
@@ -576,14 +576,14 @@ def main() -> int:
         lab = Lab(installed_sdk(), installed_npm(), options.calls, options.kills)
     except Unavailable as error:
         print(f"integration-mcp: skipped: {error}")
-        write_junit(options.junit, [(name, 0.0, "", str(error)) for name in options.only])
+        junit.write(options.junit, "integration-mcp", [junit.Case("integration_mcp", name, skip=str(error)) for name in options.only])
         return SKIPPED
     print(f"Python SDK {SDK}; npm {', '.join(PACKAGES)}; gait on Python {sys.version.split()[0]}", flush=True)
     with kept(options.keep) as folder:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             cases = list(pool.map(lambda name: done(lab, name, folder / name), options.only))
-    write_junit(options.junit, cases)
-    return 1 if any(failure for _, _, failure, _ in cases) else 0
+    junit.write(options.junit, "integration-mcp", cases)
+    return 1 if any(case.problem for case in cases) else 0
 
 
 def parsed() -> argparse.Namespace:
@@ -606,7 +606,7 @@ def kept(folder: Optional[Path]) -> Iterator[Path]:
         yield (folder or Path(temporary)).resolve()
 
 
-def done(lab: Lab, name: str, folder: Path) -> tuple[str, float, str, str]:
+def done(lab: Lab, name: str, folder: Path) -> junit.Case:
     """Run one scenario and say what came of it; it raises nothing that a broken Gait could cause."""
     shutil.rmtree(folder, ignore_errors=True)
     began, failure, told = time.monotonic(), "", ""
@@ -616,21 +616,7 @@ def done(lab: Lab, name: str, folder: Path) -> tuple[str, float, str, str]:
         failure = f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - began
     print(f"{'FAILED' if failure else 'ok':<7}{name:<22}{seconds:6.1f} s  {failure or told}", flush=True)
-    return name, seconds, failure, ""
-
-
-def write_junit(path: Optional[Path], cases: list[tuple[str, float, str, str]]) -> None:
-    """Cases of (name, seconds, why it failed, why it was skipped)."""
-    if path is None:
-        return
-    root = xml.Element("testsuite", name="integration-mcp", tests=str(len(cases)))
-    for name, seconds, failure, skip in cases:
-        case = xml.SubElement(root, "testcase", classname="integration_mcp", name=name, time=f"{seconds:.3f}")
-        if failure:
-            xml.SubElement(case, "failure", message=failure)
-        elif skip:
-            xml.SubElement(case, "skipped", message=skip)
-    xml.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    return junit.Case("integration_mcp", name, failure, seconds)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import xml.etree.ElementTree as xml
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+
+import junit
 
 ROOT = Path(__file__).resolve().parent.parent
 NEWEST, OLDEST = "2026.9.6", "2026.3.28"
@@ -473,11 +474,8 @@ def node() -> Path:
     return fetched(f"node-{system}-{machine}", NODE, "bin/node")
 
 
-Result = tuple[str, str, str, float]
-
-
-def run_version(base: Path, version: str, node_path: Path, program: Path, port: int) -> Iterator[Result]:
-    """(version, scenario, what went wrong, seconds) of each scenario."""
+def run_version(base: Path, version: str, node_path: Path, program: Path, port: int) -> Iterator[junit.Case]:
+    """The case of each scenario."""
     print(f"OpenClaw {version}", flush=True)
     lab = Lab(base / version, version, node_path, program, port)
     try:
@@ -491,7 +489,7 @@ def run_version(base: Path, version: str, node_path: Path, program: Path, port: 
                 problem = f"{type(error).__name__}: {error}"
             seconds = time.monotonic() - began
             print(f"  {'FAILED' if problem else 'ok    '} {name} ({seconds:.1f} s)" + (f"\n{problem}" if problem else ""), flush=True)
-            yield f"openclaw {version}", name, problem, seconds
+            yield junit.Case(f"openclaw {version}", name, problem, seconds)
     finally:
         lab.stop_gateway()
 
@@ -510,30 +508,15 @@ def main(arguments: list[str]) -> int:
         programs = {version: fetched("openclaw", version, "openclaw.mjs") for version in versions}
     except Unavailable as error:
         print(f"integration-openclaw: skipped: {error}")
-        write_junit(options.junit, [(f"openclaw {version}", "every scenario", "", 0.0) for version in versions], str(error))
+        junit.write(options.junit, "integration-openclaw", [junit.Case(f"openclaw {version}", "every scenario", skip=str(error)) for version in versions])
         return SKIPPED
     with tempfile.TemporaryDirectory(prefix="gait-openclaw-", ignore_cleanup_errors=True) if sys.version_info >= (3, 10) else tempfile.TemporaryDirectory() as folder, model() as port:
         base = options.keep or Path(folder)
         results = [result for version in versions for result in run_version(base, version, node_path, programs[version], port)]
-    write_junit(options.junit, results)
-    failed = sum(bool(problem) for _, _, problem, _ in results)
+    junit.write(options.junit, "integration-openclaw", results)
+    failed = sum(bool(case.problem) for case in results)
     print(f"integration-openclaw: {len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
-
-
-def write_junit(path: Path | None, results: list[Result], skipped: str = "") -> None:
-    """One testcase for each scenario and version; `skipped` is why none was run."""
-    if path is None:
-        return
-    suite = xml.Element("testsuite", name="integration-openclaw", tests=str(len(results)))
-    for host, name, problem, seconds in results:
-        case = xml.SubElement(suite, "testcase", classname=host, name=name, time=f"{seconds:.3f}")
-        if skipped:
-            xml.SubElement(case, "skipped", message=skipped)
-        if problem:
-            failure = xml.SubElement(case, "failure", message=problem.splitlines()[0][:200].encode("ascii", "backslashreplace").decode())
-            failure.text = "".join(char if char.isprintable() or char == "\n" else "?" for char in problem)
-    xml.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
 
 
 if __name__ == "__main__":
