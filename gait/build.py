@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+
+from .registry.sums import digest_of as digest_of
 
 _SKIPPED = ("__pycache__", ".mypy_cache", ".pytest_cache")
 _LEFT_BY_TOOLS = (".pyc", ".tmp")
@@ -33,11 +35,6 @@ def own_files(folder: str) -> Iterator[str]:
         for name in sorted(names):
             if not name.endswith(_LEFT_BY_TOOLS) and not name.startswith("."):
                 yield os.path.relpath(os.path.join(here, name), folder).replace(os.sep, "/")
-
-
-def digest_of(sums: Mapping[str, str]) -> str:
-    """SHA-256 of the sorted `path:sha256` lines, joined by newlines; in hex."""
-    return hashlib.sha256("\n".join(f"{path}:{sums[path]}" for path in sorted(sums)).encode("utf-8")).hexdigest()
 
 
 def digest() -> str:

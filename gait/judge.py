@@ -17,7 +17,7 @@ from .gate import intent as intents
 from .gate import trace
 from .gate.decision import Decision
 from .gate.evaluate import barred, evaluate, invalid_intent
-from .gate.intent import IntentRequest
+from .gate.intent import IntentRequest, SkillProvenance
 from .gate.matching import CompiledPolicy
 from .signing import envelope
 from .signing.keys import Key
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
             Raises nothing that is a GaitError: what cannot be found out is missing.
             """
+
+        def skill(self) -> tuple[SkillProvenance | None, str]:
+            """The verified package that the calls come from, if one was named; and the reason to block them when it is not one."""
 
 
 Record = dict[str, object]
@@ -126,8 +129,9 @@ def judge(compiled: CompiledPolicy, call: Call, sign: Sign, outside: Outside | N
     started = perf_counter()
     value = document(call)
     created_at = clock.now_text()
+    skill, problem = outside.skill() if outside else (None, "")
     try:
-        intent = intents.read(value)
+        intent = intents.read(value, skill)
     except InvalidInput as error:
         # An IntentRequest is its integrator's own document: one without a normal form is a mistake, not an attempt.
         blocked = invalid_intent(compiled, value, hashlib.sha256(call.raw).hexdigest()) if call.adapter else None
@@ -135,7 +139,7 @@ def judge(compiled: CompiledPolicy, call: Call, sign: Sign, outside: Outside | N
             error.where = error.where or call.source
             raise
         return Judged(blocked, sign(trace.build_invalid(blocked, created_at, call.run_id, call.upstream)), None)
-    decision = _decision(compiled, call, intent, outside)
+    decision = _decision(compiled, call._replace(barred=call.barred or problem) if problem else call, intent, outside)
     latency_ms = 0.0 if clock.is_fixed() else round((perf_counter() - started) * 1000, 3)
     record = trace.build(decision, intent, created_at, latency_ms, call.run_id, call.upstream)
     kept = trace.captured(intent, call.capture) if call.capture != "off" else None

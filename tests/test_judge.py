@@ -154,6 +154,9 @@ def test_what_is_known_outside_decides_and_sees_the_tokens_that_came():
             proof = Proof("allow", ("approval_granted",), evidence={"approval_token_ref": tokens[0]["token_id"]})
             return evaluate(compiled, intent, Facts(approval=proof))
 
+        def skill(self):
+            return None, ""
+
     asked = call(INTENT)._replace(tokens=({"token_id": "t1"},))
     approval = compiled(default_verdict="require_approval")
     judged = judge(approval, asked, signer(KEY), Outside())

@@ -32,6 +32,7 @@ COMMANDS = {
     "approve": "approve one call, or calls of a kind",
     "approvals": "list, show and revoke approvals",
     "keys": "make, rotate and check signing keys",
+    "skill": "sign packages of skills, and verify them",
     "openclaw": "install and check the OpenClaw skill and plugin",
     "stop": "stop a tool, an identity, a session or every call, at once",
     "resume": "let run again what was stopped",

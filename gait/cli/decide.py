@@ -35,6 +35,7 @@ def decision_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--approval-token", action="append", default=[], metavar="FILE", help=about)
     shared.approval_key_options(parser)
     shared.credential_options(parser)
+    shared.skill_options(parser)
     parser.add_argument("--journal", metavar="DIR", help="append the record to the chain `oneshot` of this journal, before anything else")
     shared.capture_option(parser)
     parser.add_argument("--trace-out", metavar="FILE", help="write the trace here (default: a new file under $GAIT_HOME/traces)")

@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
 def _path(args: argparse.Namespace) -> str:
     if args.path is not None:
         return str(args.path)
-    if args.purpose == "approval":
-        message = "an approval ring has no default path: an agent's own user must not hold one"
+    if args.purpose in ("approval", "package"):
+        message = f"a ring for purpose {args.purpose} has no default path: an agent's own user must not hold one"
         raise InvalidInput(message, where="--path", hint="name one: --path FILE", code="path_required")
     return store.dev_path()
 

@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     shared.key_options(parser)
     shared.approval_key_options(parser)
     shared.credential_options(parser)
+    shared.skill_options(parser)
     mcp_tools.context_options(parser)
     mcp_tools.tool_options(parser)
     option("--grace", type=float, default=5, metavar="SECONDS", help="how long the server may take to end after the client (default 5)")

@@ -7,9 +7,13 @@ import os
 import pkgutil
 
 from ..errors import InvalidInput, UnsafeOperation
+from ..formats.documents import TYPE_CHECKING
 from ..system import files
 from . import policy_simulate, policy_test, shared
 from .decide import explanation
+
+if TYPE_CHECKING:
+    from ..gate.policy import Policy
 
 TEMPLATES = ("baseline-lowrisk", "baseline-mediumrisk", "baseline-highrisk")
 
@@ -72,14 +76,26 @@ def _init(args: argparse.Namespace) -> int:
 
 def _validate(args: argparse.Namespace) -> int:
     shared.one_standard_input(*args.paths)
-    found = []
+    found, warnings = [], []
     for path in args.paths:
         policy = shared.read_policy(path).policy
         source = shared.source_name(path)
         found.append({"path": source, "policy_digest": policy.digest, "rules": len(policy.rules), "default_verdict": policy.default_verdict})  # fmt: skip
+        warnings += [f"{source}: {warning}" for warning in _warnings(policy)]
     lines = [f"valid  {shared.plain(str(entry['path']))}  {entry['rules']} rules  {entry['policy_digest']}" for entry in found]
-    shared.emit(args, {"ok": True, "policies": found}, lines)
+    value = {"ok": True, "policies": found, **({"warnings": warnings} if warnings else {})}
+    shared.emit(args, value, lines + [shared.plain(f"warning: {warning}") for warning in warnings])
     return 0
+
+
+def _warnings(policy: Policy) -> list[str]:
+    """Rules that go by what a caller says of itself."""
+    text = "rule {!r} matches a publisher or source that a caller may merely claim; add match.skill_trust: [verified]"
+    return [
+        text.format(rule.name[:80])
+        for rule in policy.rules
+        if (rule.match.skill_publishers or rule.match.skill_sources) and not rule.match.skill_trust
+    ]
 
 
 def _fmt(args: argparse.Namespace) -> int:

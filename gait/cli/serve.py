@@ -41,6 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     shared.key_options(parser)
     shared.approval_key_options(parser)
     shared.credential_options(parser)
+    shared.skill_options(parser)
     mcp_tools.context_options(parser)
     option("--trust-context", default="", metavar="NAMES", help="context fields that clients may set, such as identity,workspace")
     _journal_options(parser)

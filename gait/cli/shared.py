@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..store.allowances import Allowances
     from ..store.broker import Broker
     from ..store.keys import SigningKeys
+    from ..store.packages.skill import Skill
 
 _COLORS = {"allow": "32", "block": "31", "require_approval": "33", "dry_run": "36", "ok": "32", "error": "31"}
 _SHORT = 200
@@ -59,6 +60,13 @@ def public_key_option(parser: argparse.ArgumentParser) -> None:
     """--public-key, beside the key options of a command that verifies."""
     text = "verify Ed25519 signatures of the published Gait with this key: base64 or PEM"
     parser.add_argument("--public-key", metavar="FILE", help=text)
+
+
+def skill_options(parser: argparse.ArgumentParser) -> None:
+    """The package that all calls come from, and the key that must have signed it."""
+    parser.add_argument("--skill", metavar="DIR", help="the signed package that all calls come from; blocks them when it does not verify")
+    parser.add_argument("--skill-public-key", metavar="FILE", help="the publisher's Ed25519 key, base64 or PEM")
+    parser.add_argument("--skill-private-key", metavar="FILE", help="or a ring for purpose package")
 
 
 def capture_option(parser: argparse.ArgumentParser) -> None:
@@ -176,7 +184,7 @@ def allowances(args: argparse.Namespace) -> Allowances:
         found = load_approvers(args.approval_key, args.approval_key_env)
         approvers = lambda: found  # noqa: E731
     sync = getattr(args, "durability", "") == "power"
-    return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, sync, _broker(args))
+    return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, sync, _broker(args), skill(args))
 
 
 def _broker(args: argparse.Namespace) -> Broker | None:
@@ -186,6 +194,20 @@ def _broker(args: argparse.Namespace) -> Broker | None:
     from ..store import broker
 
     return broker.make(*words)
+
+
+def skill(args: argparse.Namespace) -> Skill | None:
+    """The package of --skill.  InvalidInput: there is no key to verify it with, or it cannot be used."""
+    named = (args.skill_public_key, args.skill_private_key)
+    if not args.skill:
+        if any(named):
+            raise InvalidInput("expected --skill beside its key", where="--skill", hint="name the package's folder", code="invalid_usage")
+        return None
+    from ..store import keys
+    from ..store.packages.skill import Skill
+
+    verifier = keys.package_keys(*named)
+    return Skill(args.skill, lambda: verifier)
 
 
 def public_key(args: argparse.Namespace) -> PublicKey | None:

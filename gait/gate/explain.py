@@ -89,5 +89,5 @@ _GOT = {
     "destination_operations": _of_targets("operation"),
     "skill_publishers": _of_skill("publisher"),
     "skill_sources": _of_skill("source"),
-    "skill_trust": lambda intent: ["claimed"] if intent.skill_provenance else [],
+    "skill_trust": lambda intent: [intent.skill_provenance.trust or "claimed"] if intent.skill_provenance else [],
 }

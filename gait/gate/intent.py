@@ -23,6 +23,7 @@ ENDPOINT_CLASSES = (
     "fs.read", "fs.write", "fs.delete", "proc.exec", "net.http", "net.dns", "ui.click", "ui.type", "ui.navigate", "other",
 )  # fmt: skip
 PROVENANCE_SOURCES = ("user", "tool_output", "external", "system")
+VERIFIED = "verified"
 MAX_DEPTH = 64
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -73,7 +74,7 @@ class ArgProvenance(NamedTuple):
 
 
 class SkillProvenance(NamedTuple):
-    """The package that a call comes from, as claimed."""
+    """The package that a call comes from.  `trust` is VERIFIED when Gait itself has checked that, and empty for a claim."""
 
     skill_name: str
     skill_version: str
@@ -81,6 +82,7 @@ class SkillProvenance(NamedTuple):
     publisher: str
     digest: str
     signature_key_id: str
+    trust: str = ""
 
     def to_value(self) -> dict[str, object]:
         """The document; empty fields are left out."""
@@ -137,11 +139,11 @@ class IntentRequest(NamedTuple):
         return {**head, **given, **body, "args_digest": self.args_digest, "intent_digest": self.intent_digest}
 
 
-def read(value: object) -> IntentRequest:
+def read(value: object, verified: SkillProvenance | None = None) -> IntentRequest:
     """Normalise an IntentRequest document.  InvalidInput names the field that is not acceptable.
 
     Unknown fields are ignored with a warning (versions are additive).  A digest that is given
-    must be the one computed here.
+    must be the one computed here.  `verified` is the package that Gait has verified; it takes the place of a claimed one.
     """
     fields = Fields(value)
     is_bare = fields.has_only(_BARE)
@@ -151,17 +153,27 @@ def read(value: object) -> IntentRequest:
     args = _args(fields)
     targets = _targets(fields, tool_name)
     provenance = () if is_bare else _provenance(fields)
-    skill = None if is_bare else _skill(fields)
+    claimed = None if is_bare else _skill(fields)
+    skill = verified or claimed
     context = _context(fields)
     body = _digested(tool_name, None, targets, provenance, skill, context)
     args_text = jcs.dumps(args)
     text = _canonical(body, args_text)
     args_digest, intent_digest = hashlib.sha256(args_text).hexdigest(), hashlib.sha256(text).hexdigest()
     created_at, producer, warnings = ("", "", ()) if is_bare else _given(fields, args_digest, intent_digest)
+    warnings += _skill_warnings(fields, claimed, verified) if claimed else ()
     size_bytes = len(text) - len(args_text)
     return IntentRequest(
         created_at, producer, tool_name, args, targets, provenance, skill, context, args_digest, intent_digest, warnings, size_bytes
     )
+
+
+def _skill_warnings(fields: Fields, claimed: SkillProvenance, verified: SkillProvenance | None) -> tuple[str, ...]:
+    if verified:
+        is_same = claimed._replace(trust=verified.trust) == verified
+        return () if is_same else ("the claimed skill_provenance ignored: this process speaks for a verified package",)
+    has_trust = fields.fields("skill_provenance").has("trust")
+    return ("skill_provenance.trust ignored: only Gait calls a package verified",) if has_trust else ()
 
 
 def approval_digest(intent: IntentRequest) -> str:
@@ -170,6 +182,18 @@ def approval_digest(intent: IntentRequest) -> str:
         return intent.intent_digest
     context = intent.context._replace(request_id="")
     return jcs.digest(_digested(intent.tool_name, intent.args, intent.targets, intent.arg_provenance, intent.skill_provenance, context))
+
+
+def recorded_skill(value: object) -> SkillProvenance | None:
+    """The package of a recorded intent that Gait called verified when it decided, to decide it again; None for a claim.
+
+    Only for evidence: what a record says is not what a caller may say.
+    """
+    fields = Fields(value)
+    if not fields.has("skill_provenance") or fields.fields("skill_provenance").text("trust") != VERIFIED:
+        return None
+    claimed = _skill(fields)
+    return claimed and claimed._replace(trust=VERIFIED)
 
 
 def risk_class_of(value: object) -> str:

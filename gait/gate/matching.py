@@ -137,8 +137,8 @@ def _skill_sources(intent: IntentRequest, wanted: frozenset[str]) -> bool:
 
 
 def _skill_trust(intent: IntentRequest, wanted: frozenset[str]) -> bool:
-    """Only Gait may call a provenance verified, and nothing here has: a given one is claimed."""
-    return intent.skill_provenance is not None and "claimed" in wanted
+    """Whether Gait has verified it or somebody claims it; a call without provenance is neither."""
+    return intent.skill_provenance is not None and (intent.skill_provenance.trust or "claimed") in wanted
 
 
 def _workspace_prefixes(intent: IntentRequest, wanted: frozenset[str]) -> bool:

@@ -109,7 +109,7 @@ def of_document(place: str, tool_name: str, document: Mapping[str, object] | Non
     if document is None:
         return Call(place, tool_name, None, answer, NOT_CAPTURED)
     try:
-        return Call(place, tool_name, intents.read({**document, "tool_name": tool_name}), answer)
+        return Call(place, tool_name, intents.read({**document, "tool_name": tool_name}, intents.recorded_skill({**document})), answer)
     except InvalidInput:
         return Call(place, tool_name, None, answer, NOT_READABLE)
 

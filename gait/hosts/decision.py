@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 
-from ..errors import GaitError, StorageError
+from ..errors import GaitError, InvalidInput, StorageError
 from ..formats.documents import TYPE_CHECKING, NamedTuple
 from .options import Options
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..judge import Judged
     from ..store.broker import Broker
     from ..signing.keys import Keyring
+    from ..store.packages.skill import Skill
 
 _compiled: dict[str, tuple[bytes, CompiledPolicy]] = {}  # a policy's path -> its last bytes and what they mean
 
@@ -32,6 +33,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
     `upstream` names what an allowed call is given to, when the caller will record its `outcome`.
     """
+    package = skill(options)
     if options.server:
         from .server import ask
 
@@ -49,7 +51,7 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: approvers(options), broker=broker(options)))
+    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: approvers(options), broker=broker(options), skill=package))
     return Decided(judged.to_value(None), judged)
 
 
@@ -90,6 +92,21 @@ def broker(options: Options) -> Broker | None:
     from ..store import broker as brokers
 
     return brokers.make(*words)
+
+
+def skill(options: Options) -> Skill | None:
+    """The package that a host's calls come from, if one is named.  GaitError: its key cannot be used."""
+    named = (options.skill_public_key, options.skill_private_key)
+    if not options.skill and named == (None, None):
+        return None
+    if not options.skill or options.server:
+        message = "the service verifies packages: give it there" if options.server else "expected --skill beside its key"
+        raise InvalidInput(message, where="--skill", code="invalid_usage")
+    from ..store import keys
+    from ..store.packages.skill import Skill
+
+    verifier = keys.package_keys(*named)
+    return Skill(options.skill, lambda: verifier)
 
 
 def journal(options: Options) -> str:

@@ -19,7 +19,7 @@ from .process import check_ready
 # A shell's own last word: Python may be missing, be killed, or die before Gait runs.  Codex and Gemini run the tool at a 2
 # without a reason, so there is one; `false`, because an echo that fails must not stand for a success.
 FAIL_CLOSED = " || { echo 'gait: no answer from the hook, so the call is refused' >&2; false; } || exit 2"
-_FILES = ("policy", "home", "journal", "private_key")
+_FILES = ("policy", "home", "journal", "private_key", "skill", "skill_public_key", "skill_private_key")
 _NEXT = {
     "codex": "Codex skips a hook until a person has trusted it: start codex, open /hooks and trust this one; again after each change",
     "gastown": "run `gt hooks sync`, which writes the hook into every role's settings; then `gait doctor`",

@@ -32,6 +32,9 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "credential_env_prefix": ("TEXT", "env: the variable is this and the rule's reference (default GAIT_CREDENTIAL_)"),
     "credential_command": ("PATH", "command: the program that is asked; it gets no arguments"),
     "approval_key": ("[NAME=]FILE,…", "believe approvals by these key rings, with NAME= only in that name"),
+    "skill": ("DIR", "the signed package that all calls come from; they are blocked when it does not verify"),
+    "skill_public_key": ("FILE", "the publisher's Ed25519 key, base64 or PEM"),
+    "skill_private_key": ("FILE", "or a ring for purpose package"),
 }
 
 
@@ -56,6 +59,9 @@ class Options(NamedTuple):
     credential_broker: str = "off"
     credential_env_prefix: str | None = None
     credential_command: str | None = None
+    skill: str = ""
+    skill_public_key: str | None = None
+    skill_private_key: str | None = None
     check: bool = False
 
     @property

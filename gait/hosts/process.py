@@ -94,6 +94,9 @@ def check_ready(options: Options) -> None:
     decision.policy(options)
     decision.approvers(options)
     decision.broker(options)
+    package = decision.skill(options)
+    if package:
+        package.require()
     ring = decision.ring(options)
     folder = os.path.join(decision.journal(options), oneshot.CHAIN)
     files.private_directory(folder)

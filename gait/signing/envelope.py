@@ -33,14 +33,22 @@ JOURNAL_HEAD = "gait.journal_head.v1"
 RUNPACK = "gait.runpack.v1"
 GUARD_PACK = "gait.guard_pack.v1"
 STOPS = "gait.stops.v1"
+REGISTRY_PACK = "gait.registry_pack.v1"
+SKILL_MANIFEST = "gait.skill_manifest.v1"
 # The family of key that may sign each kind of document.
 FAMILY_OF = {
     **{TRACE: "trace", JOURNAL: "trace", JOURNAL_HEAD: "trace", RUNPACK: "trace", GUARD_PACK: "trace", STOPS: "trace"},
+    **{REGISTRY_PACK: "package", SKILL_MANIFEST: "package"},
     **{APPROVAL_TOKEN: "approval", APPROVAL_GRANT: "approval"},
 }
 PURPOSES = tuple(FAMILY_OF)
 # What a public key may verify, and the schema_id that the document must have: its signature names no purpose.
-PUBLIC = {TRACE: ("gait.gate.trace",), RUNPACK: ("gait.runpack.manifest",)}
+PUBLIC = {
+    TRACE: ("gait.gate.trace",),
+    RUNPACK: ("gait.runpack.manifest",),
+    REGISTRY_PACK: ("gait.registry.pack",),
+    SKILL_MANIFEST: ("gait.skill.manifest", "gait.openclaw.skill_manifest"),
+}
 
 _NAMES = {"alg", "key_id", "sig", "signed_digest"}
 _DIGEST = re.compile("[0-9a-f]{64}")

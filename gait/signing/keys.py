@@ -18,7 +18,7 @@ from ..formats.strict_json import type_name
 SCHEMA_ID = "gait.signing.keyring"
 SCHEMA_VERSION = "1.0.0"
 # What a ring may sign.  Each kind of document belongs to one family (envelope.FAMILY_OF).
-FAMILIES = ("trace", "approval")
+FAMILIES = ("trace", "approval", "package")
 MIN_SECRET_BYTES = 32
 MAX_SECRET_BYTES = 1024
 MAX_KEYS = 100

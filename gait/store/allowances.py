@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from ..gate.approval_fields import Approver
     from ..gate.decision import Decision
     from ..gate.facts import Needs
-    from ..gate.intent import IntentRequest
+    from ..gate.intent import IntentRequest, SkillProvenance
     from ..gate.matching import CompiledPolicy
     from ..gate.quotas import Quota
     from ..signing.keys import Keyring
     from .broker import Broker
     from .counters import Counters, Turn
     from .offers import Offers
+    from .packages.skill import Skill
 
 _LATER = Proof("allow", ())  # of a credential: it is asked for when the rest allows the call, and only then can that be the answer
 _NO_STORE = Proof("block", ("approval_store_unavailable",), ("approval_store_unavailable",))
@@ -42,6 +43,7 @@ class Allowances:
     `ring` gives the keys that verify stops; it is asked only where something was stopped.  `approvers` gives those whose approvals
     are believed; it is asked only for a call that needs one.  `sync` waits for the disk; the use of an approval always does.
     `broker` is asked for the credentials that rules require; None: there are none.
+    `skill` is the package that all calls come from, where the operator names one.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Allowances:
         approvers: Callable[[], tuple[Approver, ...]] = nobody,
         sync: bool = False,
         broker: Broker | None = None,
+        skill: Skill | None = None,
     ) -> None:
         self._home = home
         self._sync = sync
         self._approvers = approvers
         self._broker = broker
+        self._skill = skill
         self._switch = Switch(home, ring)
         self._opened: dict[bool, Counters] = {}
 
@@ -66,6 +70,13 @@ class Allowances:
             return barred(compiled, intent, *stopped)
         decision = evaluate(compiled, intent)
         return self._settled(compiled, intent, decision, tokens) if decision.needs else decision
+
+    def skill(self) -> tuple[SkillProvenance | None, str]:
+        """The verified package (see judge.Outside)."""
+        if self._skill is None:
+            return None, ""
+        found = self._skill.provenance()
+        return found, "" if found else "skill_unverified"
 
     def _settled(self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision, tokens: tuple[object, ...]) -> Decision:
         """The decision about a call that needs something."""

@@ -17,6 +17,7 @@ from ..system.files import Finding
 
 if TYPE_CHECKING:
     from ..signing.ed25519 import PublicKey
+    from ..signing.envelope import Verifier
 
 DEV_WARNING = "dev key: traces prove integrity on this host only; use --key-mode prod for provisioned keys"
 MODES = ("dev", "prod")
@@ -118,6 +119,16 @@ def load_public(path: str) -> PublicKey:
             raise _not_read(error, path) from None
         error.where = error.where or path
         raise
+
+
+def package_keys(public_key: str | None, private_key: str | None) -> Verifier:
+    """What verifies packages: a public key or a ring for purpose package, exactly one of the two."""
+    if private_key is not None and public_key is None:
+        return load(private_key, "package")
+    if public_key is not None and private_key is None:
+        return load_public(public_key)
+    got = "neither" if public_key is None else "both"
+    raise InvalidInput(f"expected a public key or a ring of purpose package, got {got}", hint="name the key of the publisher", code="key_required")
 
 
 def init(path: str, purpose: str) -> Keyring:

@@ -291,3 +291,29 @@ def test_any_document_gives_an_intent_or_invalid_input():
 def test_bytes_to_intent():
     with pytest.raises(ParseError):
         intent.read(strict_json.loads(b'{"tool_name": "a", "tool_name": "b"}'))
+
+
+SKILL = {"skill_name": "s", "source": "git", "publisher": "acme"}
+MINIMAL = {"tool_name": "t", "context": CONTEXT}
+
+
+def test_trust_is_gaits_to_give():
+    """A claim changes neither the intent nor its digest; what Gait has verified is in both."""
+    plain = intent.read({**MINIMAL, "skill_provenance": SKILL})
+    claimed = intent.read({**MINIMAL, "skill_provenance": {**SKILL, "trust": "verified"}})
+    assert claimed.skill_provenance == plain.skill_provenance and claimed.intent_digest == plain.intent_digest
+    assert claimed.warnings == ("skill_provenance.trust ignored: only Gait calls a package verified",) and plain.warnings == ()
+    verified = intent.read({**MINIMAL, "skill_provenance": SKILL}, plain.skill_provenance._replace(trust="verified"))
+    assert verified.skill_provenance.to_value()["trust"] == "verified" and verified.intent_digest != plain.intent_digest
+    assert verified.warnings == ()
+    other = intent.read({**MINIMAL, "skill_provenance": {**SKILL, "publisher": "evil"}}, verified.skill_provenance)
+    assert other.intent_digest == verified.intent_digest and "claimed skill_provenance ignored" in other.warnings[0]
+    with pytest.raises(InvalidInput):
+        intent.read({**MINIMAL, "skill_provenance": {"trust": "verified"}}, verified.skill_provenance)  # a claim must be well-formed all the same
+
+
+def test_recorded_trust():
+    verified = intent.recorded_skill({"skill_provenance": {**SKILL, "trust": "verified"}})
+    assert verified and verified.trust == "verified" and verified.publisher == "acme"
+    for value in ({}, {"skill_provenance": None}, {"skill_provenance": SKILL}, {"skill_provenance": {**SKILL, "trust": "claimed"}}):
+        assert intent.recorded_skill(value) is None

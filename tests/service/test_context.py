@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.registry import sample
 from tests.service.running import ALLOWED, BLOCKED, gait, records
 
 POLICY = """\
@@ -65,6 +66,24 @@ def test_no_claim_decides_anything(risk, serve):
                 assert answer.value["warnings"] == [
                     "context: identity, risk_class, workspace ignored; the operator decides it, or names it in --trust-context"
                 ]
+
+
+def test_a_claimed_package_is_not_a_verified_one(serve, tmp_path):
+    policy = "rules: [{name: ours, effect: allow, match: {skill_publishers: [acme], skill_trust: [verified]}}]\ndefault_verdict: block\n"
+    package = sample.folder(tmp_path / "package", sample.signed(sample.skill()))
+    claim = {"skill_name": "s", "source": "git", "publisher": "acme", "trust": "verified"}
+    said = {"call": {**READ, "skill_provenance": claim}}
+    (tmp_path / "bare").mkdir()
+    with serve(policy=policy, folder=tmp_path / "bare").client() as client:
+        assert client.post(said).value["verdict"] == client.post({"call": READ}).value["verdict"] == "block"
+    server = serve("--skill", package, "--skill-private-key", sample.ring_file(tmp_path / "ring.json"), policy=policy)
+    with server.client() as client:
+        assert client.post(said).value["verdict"] == client.post({"call": READ}).value["verdict"] == "allow"
+        assert records(server.journal)[-1]["skill_provenance"]["trust"] == "verified"
+        (package / "SKILL.md").write_text("changed while it runs")
+        assert client.post(said).value["reason_codes"] == ["skill_unverified"]
+        (package / "SKILL.md").write_bytes(sample.FILES["SKILL.md"])
+        assert client.post(said).value["verdict"] == "allow"
 
 
 def test_a_hook_s_folder_is_no_workspace(serve):
