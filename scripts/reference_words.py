@@ -99,8 +99,12 @@ event_too_large | a hook's event is larger than 16 MiB | the call is refused; lo
 event_unreadable | a hook's standard input cannot be read | the call is refused; the host has to send its event
 expectation_unknown | an HTTP request expects something that the server does not do | leave the Expect field out
 file_exists | there is a file of this name already | name another file, or remove that one
+file_missing | a file that a package's manifest lists is not there | do not use this package
+file_modified | a file of a package is not the one that was signed | do not use this package
+file_name_invalid | a package holds a file whose name no manifest can list | rename it or take it away
 file_not_found | a file or folder is not there | check the path
 file_too_large | a file is larger than its kind may be | name a smaller file
+file_unlisted | a package holds a file that its manifest does not list | do not use this package
 fixture_mismatch | the fixture's folder and its document disagree about its name | make the fixture again
 frame_too_large | an MCP message is larger than the gate takes | send less, or raise --max-frame-bytes
 head_invalid | a journal's signed head does not verify | do not trust this journal; verify it with the ring that signed
@@ -159,7 +163,7 @@ malformed_host | the Host field is missing or not as it should be | send one Hos
 malformed_length | the Content-Length is no number | send decimal digits
 malformed_request_line | the first line of an HTTP request is not as it should be | send METHOD /path HTTP/1.1
 manifest_digest_mismatch | the manifest does not have the digest that it names | do not trust this pack
-manifest_invalid | the installed package's manifest is missing or not its own | install it again
+manifest_invalid | a package's manifest is missing, malformed or not its own | install or sign it again
 manifest_missing | there is no manifest | this is no pack, or a part of one
 meta_tool_unreadable | a tool that calls other tools has arguments that cannot be read | the call is refused; check --config
 method_not_allowed | this address takes another HTTP method | use the method in the Allow field
@@ -188,6 +192,8 @@ parse_error | the bytes are no document of this format | correct the place in th
 path_not_found | a pack's value has no member of this path | check the path against the recorded value
 path_required | the command needs --path | name the key ring
 permissions_too_open | others can read or write this file or folder | run the chmod in the message
+pin_malformed | a pin is not sha256: and 64 hex digits | copy the pin that the publisher gives
+pin_mismatch | a package is not the pinned one | do not install it; ask the publisher which of the two is right
 policy_missing | no policy is named, and none is where it should be | name one with --policy
 policy_not_loaded | the newest policy file is refused, and there is none before it | mend it; gait policy validate FILE
 predicate_not_shown | the predicate does not hold for the whole run, so there is nothing to reduce | name a predicate that the run shows
@@ -246,6 +252,7 @@ too_many_approvals | more approvals than are looked at | clear old ones; gait ap
 too_many_connections | the server has as many connections as it takes | try again, or raise --max-connections
 too_many_decisions | more refused decisions than can be looked at | name a later --since
 too_many_entries | an archive has too many entries | record less in one pack
+too_many_files | a folder holds more files than a package may have | name the package's own folder
 too_many_requests | a session has too many requests that are not answered | wait for answers
 too_many_sessions | the gateway has as many sessions as it takes | end some, or raise --max-sessions
 too_many_signatures | a manifest has too many signatures | do not trust this pack
@@ -348,6 +355,7 @@ missing_targets | violation | there are no targets | send targets, or arguments 
 budget_exceeded | both | the total of the argument that the rule's budget counts would pass its limit | wait for the next window, or change the budget
 rate_limit_exceeded | both | the rule allows so many calls in a window, and they have been made | wait for the next window, or change the rate limit
 rate_limit_unavailable | both | calls could not be counted, so none is allowed | check $GAIT_HOME, its permissions and the free space
+skill_unverified | both | the package that calls come from (--skill) does not verify now | gait skill verify says why; restore or sign it anew
 stop_state_invalid | both | a stop document cannot be read or verified, so everything is stopped | look into $GAIT_HOME/stops; gait resume
 stopped | both | the kill switch holds the call back | gait stop --list shows it; gait resume takes it back
 stopped_all | both | everything is stopped | gait resume --scope all
@@ -460,6 +468,8 @@ EXIT_CODES = {
     "keys rotate": _DONE,
     "keys list": _DONE,
     "keys verify": "0 usable, 2 a finding",
+    "skill sign": "0 signed or listed, 2 the given signature is not of this package, 7 no key",
+    "skill verify": _VERIFY,
     "openclaw install": "0 installed and proven, 2 a check failed, 7 the package is missing, 8 something is in the way",
     "openclaw uninstall": "0 taken out, 8 something is in the way",
     "openclaw doctor": "0 as it should be, 2 a check failed",
