@@ -14,6 +14,8 @@ from ..formats.documents import NamedTuple
 from ..errors import InvalidInput
 from ..formats import hosts, jcs, paths, timestamps
 from ..formats.fields import WHITE_SPACE, Fields, Path, lower, refuse, trim
+from . import skill_provenance
+from .skill_provenance import SkillProvenance as SkillProvenance
 
 SCHEMA_ID = "gait.gate.intent_request"
 SCHEMA_VERSION = "1.0.0"
@@ -23,10 +25,8 @@ ENDPOINT_CLASSES = (
     "fs.read", "fs.write", "fs.delete", "proc.exec", "net.http", "net.dns", "ui.click", "ui.type", "ui.navigate", "other",
 )  # fmt: skip
 PROVENANCE_SOURCES = ("user", "tool_output", "external", "system")
-VERIFIED = "verified"
 MAX_DEPTH = 64
 
-_DIGEST = re.compile("[0-9a-f]{64}")
 # What most documents, targets and contexts have, and nothing else: the rest is not asked for then.
 _BARE = frozenset(("tool_name", "args", "targets", "context"))
 _BARE_TARGET = frozenset(("kind", "value", "operation", "inferred"))
@@ -70,22 +70,6 @@ class ArgProvenance(NamedTuple):
 
     def to_value(self) -> dict[str, object]:
         """The entry's document; empty fields are left out."""
-        return dict(compress(zip(self._fields, self), self))
-
-
-class SkillProvenance(NamedTuple):
-    """The package that a call comes from.  `trust` is VERIFIED when Gait itself has checked that, and empty for a claim."""
-
-    skill_name: str
-    skill_version: str
-    source: str
-    publisher: str
-    digest: str
-    signature_key_id: str
-    trust: str = ""
-
-    def to_value(self) -> dict[str, object]:
-        """The document; empty fields are left out."""
         return dict(compress(zip(self._fields, self), self))
 
 
@@ -153,7 +137,7 @@ def read(value: object, verified: SkillProvenance | None = None) -> IntentReques
     args = _args(fields)
     targets = _targets(fields, tool_name)
     provenance = () if is_bare else _provenance(fields)
-    claimed = None if is_bare else _skill(fields)
+    claimed = None if is_bare else skill_provenance.read(fields)
     skill = verified or claimed
     context = _context(fields)
     body = _digested(tool_name, None, targets, provenance, skill, context)
@@ -161,19 +145,11 @@ def read(value: object, verified: SkillProvenance | None = None) -> IntentReques
     text = _canonical(body, args_text)
     args_digest, intent_digest = hashlib.sha256(args_text).hexdigest(), hashlib.sha256(text).hexdigest()
     created_at, producer, warnings = ("", "", ()) if is_bare else _given(fields, args_digest, intent_digest)
-    warnings += _skill_warnings(fields, claimed, verified) if claimed else ()
+    warnings += skill_provenance.warnings(fields, claimed, verified) if claimed else ()
     size_bytes = len(text) - len(args_text)
     return IntentRequest(
         created_at, producer, tool_name, args, targets, provenance, skill, context, args_digest, intent_digest, warnings, size_bytes
     )
-
-
-def _skill_warnings(fields: Fields, claimed: SkillProvenance, verified: SkillProvenance | None) -> tuple[str, ...]:
-    if verified:
-        is_same = claimed._replace(trust=verified.trust) == verified
-        return () if is_same else ("the claimed skill_provenance ignored: this process speaks for a verified package",)
-    has_trust = fields.fields("skill_provenance").has("trust")
-    return ("skill_provenance.trust ignored: only Gait calls a package verified",) if has_trust else ()
 
 
 def approval_digest(intent: IntentRequest) -> str:
@@ -182,18 +158,6 @@ def approval_digest(intent: IntentRequest) -> str:
         return intent.intent_digest
     context = intent.context._replace(request_id="")
     return jcs.digest(_digested(intent.tool_name, intent.args, intent.targets, intent.arg_provenance, intent.skill_provenance, context))
-
-
-def recorded_skill(value: object) -> SkillProvenance | None:
-    """The package of a recorded intent that Gait called verified when it decided, to decide it again; None for a claim.
-
-    Only for evidence: what a record says is not what a caller may say.
-    """
-    fields = Fields(value)
-    if not fields.has("skill_provenance") or fields.fields("skill_provenance").text("trust") != VERIFIED:
-        return None
-    claimed = _skill(fields)
-    return claimed and claimed._replace(trust=VERIFIED)
 
 
 def risk_class_of(value: object) -> str:
@@ -373,29 +337,8 @@ def _provenance(fields: Fields) -> tuple[ArgProvenance, ...]:
         source = entry.word("source", PROVENANCE_SOURCES)
         if not source:
             raise refuse(entry.at("source"), f"one of {', '.join(PROVENANCE_SOURCES)}", entry.raw("source"))
-        entries.add(ArgProvenance(arg_path, source, entry.text("source_ref"), _hex64(entry, "integrity_digest")))
+        entries.add(ArgProvenance(arg_path, source, entry.text("source_ref"), skill_provenance.hex64(entry, "integrity_digest")))
     return tuple(sorted(entries))
-
-
-def _hex64(fields: Fields, name: str) -> str:
-    text = lower(fields.text(name))
-    if text and not _DIGEST.fullmatch(text):
-        raise refuse(fields.at(name), "64 hex digits", text)
-    return text
-
-
-def _skill(fields: Fields) -> SkillProvenance | None:
-    if not fields.has("skill_provenance"):
-        return None
-    skill = fields.fields("skill_provenance")
-    return SkillProvenance(
-        skill_name=skill.required("skill_name"),
-        skill_version=skill.text("skill_version"),
-        source=lower(skill.required("source")),
-        publisher=skill.required("publisher"),
-        digest=_hex64(skill, "digest"),
-        signature_key_id=skill.text("signature_key_id"),
-    )
 
 
 def _context(fields: Fields) -> Context:

@@ -11,6 +11,7 @@ from ..errors import InvalidInput
 from ..formats import jcs
 from ..formats.documents import NamedTuple
 from . import intent as intents
+from . import skill_provenance
 from .decision import VERDICTS, Decision
 from .evaluate import evaluate
 from .intent import IntentRequest
@@ -109,7 +110,7 @@ def of_document(place: str, tool_name: str, document: Mapping[str, object] | Non
     if document is None:
         return Call(place, tool_name, None, answer, NOT_CAPTURED)
     try:
-        return Call(place, tool_name, intents.read({**document, "tool_name": tool_name}, intents.recorded_skill({**document})), answer)
+        return Call(place, tool_name, intents.read({**document, "tool_name": tool_name}, skill_provenance.recorded({**document})), answer)
     except InvalidInput:
         return Call(place, tool_name, None, answer, NOT_READABLE)
 

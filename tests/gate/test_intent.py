@@ -12,7 +12,7 @@ import pytest
 
 from gait.errors import InvalidInput, ParseError
 from gait.formats import jcs, strict_json
-from gait.gate import intent
+from gait.gate import intent, skill_provenance
 
 ROUNDS = int(os.environ.get("GAIT_FUZZ_ROUNDS", "3000"))
 SEED = int(os.environ.get("GAIT_FUZZ_SEED", "100"))
@@ -313,7 +313,7 @@ def test_trust_is_gaits_to_give():
 
 
 def test_recorded_trust():
-    verified = intent.recorded_skill({"skill_provenance": {**SKILL, "trust": "verified"}})
+    verified = skill_provenance.recorded({"skill_provenance": {**SKILL, "trust": "verified"}})
     assert verified and verified.trust == "verified" and verified.publisher == "acme"
     for value in ({}, {"skill_provenance": None}, {"skill_provenance": SKILL}, {"skill_provenance": {**SKILL, "trust": "claimed"}}):
-        assert intent.recorded_skill(value) is None
+        assert skill_provenance.recorded(value) is None

@@ -12,7 +12,7 @@ from threading import Lock
 
 from ...errors import GaitError, VerificationFailed
 from ...formats.documents import TYPE_CHECKING
-from ...gate.intent import VERIFIED, SkillProvenance
+from ...gate.skill_provenance import VERIFIED, SkillProvenance
 from . import folder as folders
 
 if TYPE_CHECKING:
