@@ -19,6 +19,7 @@ from gait.formats import yaml_subset
 from gait.gate import intent, policy
 from gait.gate.evaluate import evaluate
 from gait.gate.matching import compile_policy
+from gait.signing import envelope
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -162,6 +163,11 @@ def test_every_key_of_the_language_is_on_its_page() -> None:
     documents = (policy.Rule, policy.Match, policy.Endpoint, policy.Dataflow, policy.RateLimit, policy.Budget, policy.FailClosed)
     missing = [name for document in documents for name in document._fields if f"`{name}`" not in text]
     assert not missing
+
+
+def test_every_purpose_of_a_signature_is_on_the_contracts_page() -> None:
+    text = (ROOT / "docs" / "contracts" / "primitive_contract.md").read_text("utf-8")
+    assert not [purpose for purpose in envelope.PURPOSES if f"`{purpose}`" not in text]
 
 
 def test_the_index_leads_to_every_page() -> None:
