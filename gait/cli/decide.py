@@ -36,6 +36,8 @@ def decision_options(parser: argparse.ArgumentParser) -> None:
     shared.approval_key_options(parser)
     shared.credential_options(parser)
     shared.skill_options(parser)
+    shared.profile_option(parser)
+    parser.add_argument("--simulate", action="store_true", help="enforce nothing: allow, and record what the verdict would have been")
     parser.add_argument("--journal", metavar="DIR", help="append the record to the chain `oneshot` of this journal, before anything else")
     shared.capture_option(parser)
     parser.add_argument("--trace-out", metavar="FILE", help="write the trace here (default: a new file under $GAIT_HOME/traces)")
@@ -49,6 +51,7 @@ def decide(args: argparse.Namespace, call: Call) -> int:
     """Decide one call; the exit code is the verdict's.  A journal, trace or export that cannot be written is an error, no allow."""
     from ..judge import judge
 
+    shared.check_profile(args)
     check_outputs(args)
     call = call._replace(tokens=_tokens(args))
     warnings: tuple[str, ...] = ()
@@ -59,7 +62,7 @@ def decide(args: argparse.Namespace, call: Call) -> int:
         ring, warnings = shared.signing_keys(args)
         return _sign(args.journal, record, ring)
 
-    compiled = shared.read_policy(args.policy)
+    compiled = shared.read_policy(args.policy, args.profile)
     call = call if args.journal is None else call._replace(capture=args.capture)
     judged = judge(compiled, call, sign, shared.allowances(args))
     trace_path = _write(args, judged)
@@ -163,6 +166,7 @@ def _lines(value: dict[str, object]) -> list[str]:
     lines = shared.rows(
         [
             ("verdict", verdict),
+            ("simulated", f"the verdict would have been {value['simulated_verdict']}" if "simulated_verdict" in value else ""),
             ("tool", shared.short(str(value.get("tool_name", "")))),
             ("rule", str(value["matched_rule"])),
             ("reasons", ", ".join(value["reason_codes"])),  # type: ignore[arg-type]

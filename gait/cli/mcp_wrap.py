@@ -43,6 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     shared.approval_key_options(parser)
     shared.credential_options(parser)
     shared.skill_options(parser)
+    shared.profile_option(parser)
     mcp_tools.context_options(parser)
     mcp_tools.tool_options(parser)
     option("--grace", type=float, default=5, metavar="SECONDS", help="how long the server may take to end after the client (default 5)")
@@ -64,6 +65,7 @@ def _run(args: argparse.Namespace) -> int:
     parent = os.getppid()
     _require_streams()
     command, env = _command(args), mcp_tools.environment(args, shared.secret_variables(args))
+    shared.check_profile(args)
     loaded = _loaded(args)
     terms = mcp_tools.terms_of(args, args.server_name)
     catalog = mcp_tools.catalog_of(args, terms, lambda: loaded.compiled)
@@ -150,7 +152,7 @@ def _command(args: argparse.Namespace) -> list[str]:
 def _loaded(args: argparse.Namespace) -> Loaded:
     if args.policy == "-":
         raise usage(args, "--policy", "standard input is the client's, so the policy must be in a file")
-    return load(args.policy)
+    return load(args.policy, args.profile)
 
 
 def _journal(args: argparse.Namespace, command: list[str], ring: Keyring) -> Journal:

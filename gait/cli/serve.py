@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     shared.approval_key_options(parser)
     shared.credential_options(parser)
     shared.skill_options(parser)
+    shared.profile_option(parser)
     mcp_tools.context_options(parser)
     option("--trust-context", default="", metavar="NAMES", help="context fields that clients may set, such as identity,workspace")
     _journal_options(parser)
@@ -81,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal; exit code 0 after an orderly end, 6 for a policy or option that is not acceptable."""
     if args.policy == "-":
         raise _usage("--policy", "a server reads its policy again, so it cannot come from standard input")
-    load(args.policy)
+    shared.check_profile(args)
+    load(args.policy, args.profile)
     settings = _with_key(args, _settings(args))
     if args.workers == 1:
         return serve(settings)
@@ -99,6 +101,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         listen=args.listen,
         policy_path=args.policy,
         ring=None,  # type: ignore[arg-type]
+        profile=args.profile,
         outside=shared.allowances(args),
         journal_dir=args.journal or os.path.join(keys.home(), "journal", "serve"),
         chain=args.chain,

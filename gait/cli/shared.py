@@ -113,12 +113,17 @@ def _standard_input(max_bytes: int) -> bytes:
         raise InvalidInput(f"cannot be read: {reason}", where="standard input", hint="pipe the document in") from None
 
 
-def read_policy(path: str) -> CompiledPolicy:
-    """The compiled policy of a file."""
+def read_policy(path: str, profile: str = "standard") -> CompiledPolicy:
+    """The compiled policy of a file.  UnsafeOperation: it is not what the profile asks for."""
     from ..gate import policy
     from ..gate.matching import compile_policy
 
-    return compile_policy(policy.loads(read_input(path, policy.MAX_BYTES, "policy"), source_name(path)))
+    found = policy.loads(read_input(path, policy.MAX_BYTES, "policy"), source_name(path))
+    if profile != "standard":
+        from ..gate.profiles import check_policy
+
+        check_policy(profile, found)
+    return compile_policy(found)
 
 
 def source_name(path: str) -> str:
@@ -166,6 +171,22 @@ def credential_options(parser: argparse.ArgumentParser) -> None:
     option("--credential-command", metavar="PATH", help="command: the program that is asked; it gets no arguments")
 
 
+def profile_option(parser: argparse.ArgumentParser) -> None:
+    """--profile."""
+    about = "oss-prod refuses to start without what production needs (docs/config.md); default standard"
+    parser.add_argument("--profile", choices=("standard", "oss-prod"), default="standard", help=about)
+
+
+def check_profile(args: argparse.Namespace) -> None:
+    """UnsafeOperation: the options are not what --profile asks for."""
+    if args.profile == "standard":
+        return
+    from ..gate.profiles import Setup, check_setup
+
+    has_key = bool(args.approval_key or args.approval_key_env)
+    check_setup(Setup(args.profile, args.key_mode, has_key, args.credential_broker, getattr(args, "simulate", False)))
+
+
 def secret_variables(args: argparse.Namespace) -> tuple[str, ...]:
     """The environment variables that hold keys, which no other program may be given."""
     named = [text.rpartition("=")[2] for text in args.approval_key_env]
@@ -184,7 +205,7 @@ def allowances(args: argparse.Namespace) -> Allowances:
         found = load_approvers(args.approval_key, args.approval_key_env)
         approvers = lambda: found  # noqa: E731
     sync = getattr(args, "durability", "") == "power"
-    return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, sync, _broker(args), skill(args))
+    return Allowances(keys.home(), lambda: signing_keys(args).ring, approvers, sync, _broker(args), skill(args), getattr(args, "simulate", False))
 
 
 def _broker(args: argparse.Namespace) -> Broker | None:

@@ -10,7 +10,7 @@ from . import shared
 
 MAX_BYTES = 32 * 1024 * 1024  # a trace holds the tool name, and a call may have 16 MiB
 _SHOWN = (
-    "verdict", "tool_name", "matched_rule", "reason_codes", "violations", "created_at", "trace_id", "correlation_id",
+    "verdict", "simulated_verdict", "tool_name", "matched_rule", "reason_codes", "violations", "created_at", "trace_id", "correlation_id",
     "policy_digest", "intent_digest", "args_digest", "producer_version",
 )  # fmt: skip
 _CONTEXT = ("identity", "workspace", "risk_class", "session_id", "request_id")
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace, record: dict[str, object], source: str) -> int:
     value = verified(args, record, source)
-    lines = shared.rows([("verified", source), ("verdict", str(record["verdict"])), ("key_id", str(value["key_id"]))])
+    lines = shared.rows([("verified", source), ("verdict", str(record["verdict"])), ("simulated", _text(value.get("simulated_verdict"))), ("key_id", str(value["key_id"]))])
     shared.emit(args, value, lines)
     return 0
 
@@ -59,6 +59,8 @@ def verified(args: argparse.Namespace, record: dict[str, object], source: str) -
             raise VerificationFailed(f"{name}: must be text; got {strict_json.type_name(record.get(name))}", where=source)
     signature = dict(record["signature"])  # type: ignore[call-overload]
     value = {"ok": True, "trace_id": record["trace_id"], "verdict": record["verdict"], "key_id": signature["key_id"]}
+    if "simulated_verdict" in record:  # this allow enforced nothing
+        value["simulated_verdict"] = record["simulated_verdict"]
     return {**value, "warnings": list(warnings)} if warnings else value
 
 

@@ -11,7 +11,7 @@ from ..formats import timestamps
 
 # OpenTelemetry logs data model, SeverityNumber: INFO is 9, WARN is 13.
 _SEVERITIES = {"allow": (9, "INFO"), "dry_run": (9, "INFO"), "require_approval": (13, "WARN"), "block": (13, "WARN")}
-_COPIED = ("verdict", "trace_id", "matched_rule", "policy_digest", "intent_digest", "args_digest", "latency_ms",
+_COPIED = ("verdict", "simulated_verdict", "trace_id", "matched_rule", "policy_digest", "intent_digest", "args_digest", "latency_ms",
            "correlation_id", "reason_codes", "violations")  # fmt: skip
 
 

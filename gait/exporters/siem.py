@@ -6,7 +6,7 @@ import json
 
 SEVERITIES = {"allow": "info", "dry_run": "info", "require_approval": "warning", "block": "warning"}
 _COPIED = (
-    "trace_id", "correlation_id", "tool_name", "verdict", "reason_codes", "violations", "matched_rule",
+    "trace_id", "correlation_id", "tool_name", "verdict", "simulated_verdict", "reason_codes", "violations", "matched_rule",
     "policy_digest", "intent_digest", "args_digest", "latency_ms",
 )  # fmt: skip
 

@@ -48,3 +48,11 @@ def approval_command(intent_digest: str, policy_digest: str, tool_name: str) -> 
 def stricter(left: str, right: str) -> str:
     """The more restrictive of two verdicts; empty text restricts nothing."""
     return right if right and VERDICTS.index(right) > VERDICTS.index(left) else left
+
+
+def simulated(decision: Decision) -> Decision:
+    """What --simulate answers: an allow that says, in its record too, what the answer would have been."""
+    verdict = decision.verdict
+    reasons = {*decision.reason_codes, "simulate_mode_non_enforcing", f"simulated_{verdict}"}
+    told = {"simulated_verdict": verdict, "would_have_blocked": verdict != "allow"}
+    return decision._replace(verdict="allow", reason_codes=tuple(sorted(reasons)), evidence={**(decision.evidence or {}), **told})

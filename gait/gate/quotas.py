@@ -89,7 +89,8 @@ def _millionths(text: str) -> int:
     mantissa, _, exponent = text.partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits, places = int(whole + fraction), len(fraction) - int(exponent or 0) - 6
-    return digits * 10**-places if places <= 0 else -(-digits // 10 ** min(places, _MAX_DIGITS))
+    power: int = 10 ** min(abs(places), _MAX_DIGITS)
+    return digits * power if places <= 0 else -(-digits // power)
 
 
 def _key(kind: str, rule: str, window: str, scope: str, intent: IntentRequest) -> str:

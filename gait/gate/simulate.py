@@ -92,7 +92,7 @@ def again(compiled: CompiledPolicy, intent: IntentRequest) -> Answer:
 
 def of_record(record: Mapping[str, object], place: str) -> Call:
     """The call of a trace record; its member `intent` {targets, arg_provenance?, context, args?} makes it evaluable."""
-    reasons, verdict = record.get("reason_codes"), str(record.get("verdict"))
+    reasons, verdict = record.get("reason_codes"), str(record.get("simulated_verdict", record.get("verdict")))
     codes = tuple(sorted(map(str, reasons))) if isinstance(reasons, list) else ()
     answer = Answer(verdict, str(record.get("matched_rule", "")), codes) if verdict in VERDICTS else None
     held = record.get("intent")

@@ -13,6 +13,7 @@ from .options import Options
 if TYPE_CHECKING:
     from ..gate.approval_fields import Approver
     from ..gate.matching import CompiledPolicy
+    from ..gate.policy import Policy
     from ..judge import Judged
     from ..store.broker import Broker
     from ..signing.keys import Keyring
@@ -66,7 +67,20 @@ def policy(options: Options) -> CompiledPolicy:
     known = _compiled.get(path)
     if known is None or known[0] != data:
         _compiled[path] = known = data, compile_policy(policies.loads(data, path))
+    _check_profile(options, known[1].policy)
     return known[1]
+
+
+def _check_profile(options: Options, policy: Policy) -> None:
+    if options.profile == "standard":
+        return
+    from ..formats.fields import unknown_word
+    from ..gate.profiles import NAMES, Setup, check_policy, check_setup
+
+    if options.profile not in NAMES:
+        raise unknown_word(("--profile",), NAMES, options.profile)
+    check_setup(Setup(options.profile, options.key_mode, bool(options.approval_key), options.credential_broker))
+    check_policy(options.profile, policy)
 
 
 def ring(options: Options) -> Keyring:

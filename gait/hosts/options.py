@@ -28,6 +28,7 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     "key_mode": ("dev|prod", "dev makes its own key (default)"),
     "private_key": ("FILE", "prod: the key ring, or one line of base64, mode 0600"),
     "private_key_env": ("NAME", "prod: the environment variable that holds the key"),
+    "profile": ("standard|oss-prod", "oss-prod refuses every call without what production needs (docs/config.md)"),
     "credential_broker": ("off|stub|env|command", "who issues the credentials that rules require (default off)"),
     "credential_env_prefix": ("TEXT", "env: the variable is this and the rule's reference (default GAIT_CREDENTIAL_)"),
     "credential_command": ("PATH", "command: the program that is asked; it gets no arguments"),
@@ -56,6 +57,7 @@ class Options(NamedTuple):
     private_key: str | None = None
     private_key_env: str | None = None
     approval_key: str = ""
+    profile: str = "standard"
     credential_broker: str = "off"
     credential_env_prefix: str | None = None
     credential_command: str | None = None

@@ -154,7 +154,7 @@ class Engine:
     def _load_other(self, old: str) -> Loaded:
         """The file's policy, announced in the journal before the first decision by it."""
         try:
-            loaded = load(self._policy_path)
+            loaded = load(self._policy_path, self.loaded.profile)
         except GaitError:
             raise
         except Exception as error:

@@ -10,6 +10,7 @@ from ..gate import policy as policies
 from ..gate.evaluate import evaluate
 from ..gate.intent import read as read_intent
 from ..gate.matching import CompiledPolicy, compile_policy
+from ..gate.profiles import check_policy
 from ..judge import Call, judge
 from ..signing import envelope
 from ..signing.keys import Keyring
@@ -36,15 +37,18 @@ class Loaded(NamedTuple):
     loaded_at: str
     fingerprint: str
     waits: bool
+    profile: str = "standard"
 
 
-def load(path: str) -> Loaded:
-    """The policy of a file.  GaitError: there is none that could be in force."""
+def load(path: str, profile: str = "standard") -> Loaded:
+    """The policy of a file.  GaitError: there is none that could be in force under this profile."""
     data = files.read_bounded(path, policies.MAX_BYTES, "policy")
-    compiled = compile_policy(policies.loads(data, path))
+    policy = policies.loads(data, path)
+    check_policy(profile, policy)
+    compiled = compile_policy(policy)
     _test_policy(compiled)
     waits = any(rule.rate_limit or rule.budget or rule.require_broker_credential for rule in compiled.policy.rules)
-    return Loaded(compiled, clock.now_text(), hashlib.sha256(data).hexdigest(), waits)
+    return Loaded(compiled, clock.now_text(), hashlib.sha256(data).hexdigest(), waits, profile)
 
 
 def fingerprint(path: str) -> str:

@@ -61,6 +61,7 @@ class Settings(NamedTuple):
     admission: Admission = Admission()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    profile: str = "standard"
     durability: str = "process"
     heartbeat_seconds: float = 60.0
     watch_seconds: float = 0.0
@@ -88,7 +89,7 @@ def serve(settings: Settings, sock: socket.socket | None = None) -> int:
     gc.enable()  # the command line turned it off: it lives too briefly otherwise
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it would end a server that is only starting
-    loaded = load(settings.policy_path)
+    loaded = load(settings.policy_path, settings.profile)
     self_test(loaded.compiled, settings.ring)
     tls = _tls(settings)
     bound = binding.Bound(sock) if sock else binding.bind(binding.read_address(settings.listen), _backlog(settings))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ..errors import GaitError
 from ..formats.documents import TYPE_CHECKING
+from ..gate.decision import simulated
 from ..gate.evaluate import barred, evaluate
 from ..gate.facts import NO_BROKER, NO_COUNTER, NO_TOKEN, NOTHING, Facts, Proof
 from .stops import Switch
@@ -43,7 +44,8 @@ class Allowances:
     `ring` gives the keys that verify stops; it is asked only where something was stopped.  `approvers` gives those whose approvals
     are believed; it is asked only for a call that needs one.  `sync` waits for the disk; the use of an approval always does.
     `broker` is asked for the credentials that rules require; None: there are none.
-    `skill` is the package that all calls come from, where the operator names one.
+    `skill` is the package that all calls come from, where the operator names one.  `simulates`: nothing but a stop is enforced, and
+    nothing is used up.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Allowances:
         sync: bool = False,
         broker: Broker | None = None,
         skill: Skill | None = None,
+        simulates: bool = False,
     ) -> None:
         self._home = home
         self._sync = sync
         self._approvers = approvers
         self._broker = broker
         self._skill = skill
+        self._simulates = simulates
         self._switch = Switch(home, ring)
         self._opened: dict[bool, Counters] = {}
 
@@ -69,6 +73,8 @@ class Allowances:
         if stopped:
             return barred(compiled, intent, *stopped)
         decision = evaluate(compiled, intent)
+        if self._simulates:
+            return simulated(decision)
         return self._settled(compiled, intent, decision, tokens) if decision.needs else decision
 
     def skill(self) -> tuple[SkillProvenance | None, str]:
