@@ -126,9 +126,10 @@ def _write_back(args: argparse.Namespace, data: bytes, text: str) -> None:
 def _explain(args: argparse.Namespace) -> int:
     from ..gate import explain as steps
     from ..gate.evaluate import evaluate
+    from ..gate.facts import ASSUMED
 
     compiled, intent = policy_test.read_case(args)
-    decision = evaluate(compiled, intent)
+    decision = evaluate(compiled, intent, ASSUMED)
     tried = steps.explain(compiled, intent)
     value: dict[str, object] = {
         "ok": True,

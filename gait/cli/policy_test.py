@@ -10,6 +10,7 @@ from ..formats import strict_json
 from ..formats.fields import Fields
 from ..gate.decision import VERDICTS, Decision
 from ..gate.evaluate import evaluate
+from ..gate.facts import ASSUMED
 from ..gate.intent import IntentRequest, read
 from ..gate.matching import CompiledPolicy
 from ..judge import DEFAULTS, MAX_BYTES, document
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.expect:
             raise _usage(args, "expected --expect VERDICT with a single call")
         cases = [_Case(args.call or args.intent, intent, args.expect, None, tuple(args.expect_reason), ())]
-    results = [_result(case, evaluate(compiled, case.intent)) for case in cases]
+    results = [_result(case, evaluate(compiled, case.intent, ASSUMED)) for case in cases]
     failed = [result for result in results if result["differences"]]
     value: dict[str, object] = {"ok": not failed, "cases": len(cases), "failed": len(failed), "results": results}
     lines = [line for result in failed for line in _failure(result)]

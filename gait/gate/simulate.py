@@ -14,6 +14,7 @@ from . import intent as intents
 from . import skill_provenance
 from .decision import VERDICTS, Decision
 from .evaluate import evaluate
+from .facts import ASSUMED, NO_BROKER, Facts, Proof
 from .intent import IntentRequest
 from .matching import CompiledPolicy
 
@@ -32,6 +33,9 @@ NOT_READABLE = "intent_invalid"  # what it holds has no normal form
 
 _PARTS = ("targets", "arg_provenance", "skill_provenance", "context", "args")
 _OF_POLICIES = ("default_", "fail_closed_", "evaluation_failed")
+_OF_APPROVALS = ("approval_",)
+_OF_LIMITS = ("rate_limit_", "budget_")
+_OF_SIMULATION = ("simulate_mode_", "simulated_")
 _SHOWN = 200
 
 
@@ -85,15 +89,28 @@ def answered(decision: Decision) -> Answer:
     return Answer(decision.verdict, decision.matched_rule, decision.reason_codes)
 
 
-def again(compiled: CompiledPolicy, intent: IntentRequest) -> Answer:
-    """What a policy answers to an intent now."""
-    return answered(evaluate(compiled, intent))
+def again(compiled: CompiledPolicy, intent: IntentRequest, recorded: Answer | None = None) -> Answer:
+    """What a policy answers to an intent now, if approvals, limits and brokers said what the recorded answer says they did."""
+    return answered(evaluate(compiled, intent, _facts(recorded)))
+
+
+def _facts(recorded: Answer | None) -> Facts:
+    """What was found out beside the policy: what no code tells of fitted, and was issued; an approval that no code tells of is missing."""
+    codes = recorded.reason_codes if recorded else ()
+    approval, limits = [tuple(code for code in codes if code.startswith(words)) for words in (_OF_APPROVALS, _OF_LIMITS)]
+    facts = ASSUMED._replace(limits=Proof("block", limits)) if limits else ASSUMED
+    if recorded and approval:
+        refused = "require_approval" if recorded.verdict == "allow" else recorded.verdict
+        facts = facts._replace(approval=Proof("allow" if "approval_granted" in approval else refused, approval))
+    return facts._replace(credential=NO_BROKER) if "broker_credential_required" in codes else facts
 
 
 def of_record(record: Mapping[str, object], place: str) -> Call:
     """The call of a trace record; its member `intent` {targets, arg_provenance?, context, args?} makes it evaluable."""
     reasons, verdict = record.get("reason_codes"), str(record.get("simulated_verdict", record.get("verdict")))
     codes = tuple(sorted(map(str, reasons))) if isinstance(reasons, list) else ()
+    if "simulated_verdict" in record:
+        codes = tuple(code for code in codes if not code.startswith(_OF_SIMULATION))
     answer = Answer(verdict, str(record.get("matched_rule", "")), codes) if verdict in VERDICTS else None
     held = record.get("intent")
     document = None
@@ -148,8 +165,8 @@ class Simulation:
             problem = call.problem or NO_DECISION
             self.problems[problem] = self.problems.get(problem, 0) + 1
             return
-        before = again(self._baseline, call.intent) if self._baseline else call.recorded
-        after = again(self._candidate, call.intent)
+        before = again(self._baseline, call.intent, call.recorded) if self._baseline else call.recorded
+        after = again(self._candidate, call.intent, call.recorded)
         self.evaluated += 1
         if before and before.verdict != after.verdict:
             self._changed(call, before, after)

@@ -67,7 +67,7 @@ class Drifts:
             self.problems[problem] = self.problems.get(problem, 0) + 1
             return step.verdict
         self.evaluated += 1
-        answer = simulate.again(self._compiled, call.intent)
+        answer = simulate.again(self._compiled, call.intent, call.recorded)
         expected = self._accepted.get((step.intent.intent_id, call.recorded), call.recorded)
         if answer != expected:
             self._drifted(Drift(step.number, step.intent.intent_id, step.intent.tool_name, call.recorded, expected, answer))

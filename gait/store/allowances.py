@@ -44,8 +44,8 @@ class Allowances:
     `ring` gives the keys that verify stops; it is asked only where something was stopped.  `approvers` gives those whose approvals
     are believed; it is asked only for a call that needs one.  `sync` waits for the disk; the use of an approval always does.
     `broker` is asked for the credentials that rules require; None: there are none.
-    `skill` is the package that all calls come from, where the operator names one.  `simulates`: nothing but a stop is enforced, and
-    nothing is used up.
+    `skill` is the package that all calls come from, where the operator names one.  `simulates`: nothing but a stop is enforced,
+    nothing is used up, and no broker is asked.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class Allowances:
         if stopped:
             return barred(compiled, intent, *stopped)
         decision = evaluate(compiled, intent)
-        if self._simulates:
-            return simulated(decision)
-        return self._settled(compiled, intent, decision, tokens) if decision.needs else decision
+        if decision.needs:
+            decision = self._settled(compiled, intent, decision, tokens)
+        return simulated(decision) if self._simulates else decision
 
     def skill(self) -> tuple[SkillProvenance | None, str]:
         """The verified package (see judge.Outside)."""
@@ -104,8 +104,8 @@ class Allowances:
     def _with_credential(self, compiled: CompiledPolicy, intent: IntentRequest, decision: Decision, offers: Offers | None) -> Decision:
         """The decision, for which a broker is asked only when all else allows it, and while nobody waits for a turn."""
         needs = decision.needs
-        if needs is None or not needs.needs_credential:
-            return self._claimed(compiled, intent, decision, offers, _LATER, True)
+        if needs is None or self._simulates or not needs.needs_credential:
+            return self._claimed(compiled, intent, decision, offers, _LATER, not self._simulates)
         without = self._claimed(compiled, intent, decision, offers, _LATER, False)
         if without.verdict != "allow":
             return without

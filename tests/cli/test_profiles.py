@@ -103,14 +103,13 @@ rules:
 """
 
 
-@pytest.mark.parametrize("tool, verdict", [("a", "allow"), ("q", "require_approval"), ("d", "dry_run"), ("x", "block"), ("l", "block")])
-def test_simulate_allows_and_says_what_it_would_have_been(cli, policy, tmp_path, home, tool, verdict):
+@pytest.mark.parametrize("tool, verdict", [("a", "allow"), ("q", "require_approval"), ("d", "dry_run"), ("x", "block"), ("l", "allow")])
+def test_simulate_allows_and_says_what_it_would_have_been(cli, policy, tmp_path, tool, verdict):
     call = {"name": tool, "arguments": {}}
     ran = cli("mcp", "proxy", "--policy", policy(RULES), "--call", "-", "--simulate", "--json", "--journal", tmp_path / "journal", stdin=call)
     value = ran.value
     assert (ran.code, value["verdict"], value["simulated_verdict"], value["would_have_blocked"]) == (0, "allow", verdict, verdict != "allow")
     assert {"simulate_mode_non_enforcing", f"simulated_{verdict}"} <= set(value["reason_codes"])
-    assert not (home / "counters").exists()  # nothing is used up
     told = cli("trace", "verify", value["trace_path"], "--json").value
     assert (told["verdict"], told["simulated_verdict"]) == ("allow", verdict)
     assert f"simulated  {verdict}" in cli("trace", "verify", value["trace_path"]).out
@@ -119,6 +118,16 @@ def test_simulate_allows_and_says_what_it_would_have_been(cli, policy, tmp_path,
     del record["simulated_verdict"]
     (tmp_path / "edited").write_text(json.dumps(record))
     assert cli("trace", "verify", tmp_path / "edited").code == 2  # it cannot pass for a real allow
+
+
+def test_simulate_looks_at_the_counts_and_uses_nothing_up(cli, policy):
+    ask = ("mcp", "proxy", "--policy", policy(RULES), "--call", "-", "--json")
+    call = {"name": "l", "arguments": {}}
+    for _ in range(3):
+        assert cli(*ask, "--simulate", stdin=call).value["simulated_verdict"] == "allow"
+    assert cli(*ask, stdin=call).code == 0
+    value = cli(*ask, "--simulate", stdin=call).value
+    assert value["simulated_verdict"] == "block" and "rate_limit_exceeded" in value["reason_codes"]
 
 
 def test_simulate_says_so_to_people(cli, policy):
@@ -149,4 +158,17 @@ def test_a_recorded_simulation_counts_as_what_it_would_have_been(cli, policy, tm
     path = policy(RULES)
     cli("mcp", "proxy", "--policy", path, "--call", "-", "--simulate", "--journal", tmp_path / "journal", stdin={"name": "x", "arguments": {}})
     ran = cli("policy", "simulate", "--policy", path, "--from", tmp_path / "journal", "--json")
-    assert ran.value["changed"] == 0
+    assert (ran.value["changed"], ran.value["same_verdict_other_reason"], ran.value["evaluated"]) == (0, 0, 1)
+
+
+def test_recorded_limits_and_credentials_are_no_change(cli, policy, tmp_path, monkeypatch):
+    """What was found out beside the policy is in the records, and stays so when they are evaluated again."""
+    monkeypatch.setenv("GAIT_CREDENTIAL_X", "v")
+    path = policy(RULES + "  - {name: c, effect: allow, match: {tool_names: [c]}, require_broker_credential: true, broker_reference: x}\n")
+    ask = ("mcp", "proxy", "--policy", path, "--call", "-", "--journal", tmp_path / "journal")
+    codes = [cli(*ask, stdin={"name": "l", "arguments": {}}).code for _ in range(2)]
+    codes += [cli(*ask, *more, stdin={"name": "c", "arguments": {}}).code for more in (("--credential-broker", "env"), ())]
+    codes.append(cli(*ask, stdin={"name": "q", "arguments": {}}).code)
+    assert codes == [0, 3, 0, 3, 4]
+    ran = cli("policy", "simulate", "--policy", path, "--from", tmp_path / "journal", "--json")
+    assert (ran.value["changed"], ran.value["same_verdict_other_reason"], ran.value["evaluated"]) == (0, 0, 5)
