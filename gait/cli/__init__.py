@@ -37,6 +37,7 @@ COMMANDS = {
     "stop": "stop a tool, an identity, a session or every call, at once",
     "resume": "let run again what was stopped",
     "integrations": "list what Gait stands in front of, and how each is installed",
+    "config": "show a project's defaults, and trust them",
     "doctor": "check this installation",
     "version": "print the version",
 }

@@ -29,7 +29,8 @@ _OUTPUTS = ("trace_out", "export_log_out", "export_otel_out")
 
 
 def decision_options(parser: argparse.ArgumentParser) -> None:
-    """The options of a decision's key, trace and exports."""
+    """The options of a decision's key, trace and exports; a trusted project's config may give their defaults."""
+    parser.later = _project_defaults  # type: ignore[attr-defined]
     shared.key_options(parser)
     about = "an approval token for this call (gait approve --out FILE); may be repeated"
     parser.add_argument("--approval-token", action="append", default=[], metavar="FILE", help=about)
@@ -47,6 +48,22 @@ def decision_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", action="store_true", help="show which rules were tried and why")
 
 
+def _project_defaults(parser: argparse.ArgumentParser) -> None:
+    """Put a trusted project's values in place of the options' defaults.  Mostly there is none, and then nothing is imported."""
+    from ..store import keys
+
+    if not (os.path.lexists(os.path.join(".gait", "config.yaml")) or os.path.lexists(os.path.join(keys.home(), "trusted_projects.json"))):
+        return
+    from ..store import config
+
+    found, warning = config.load(os.getcwd())
+    parser.set_defaults(config_warnings=(warning,) if warning else ())
+    for action in parser._actions if found else ():
+        if found and action.dest in found.values:
+            action.default = found.values[action.dest]
+            action.required = False
+
+
 def decide(args: argparse.Namespace, call: Call) -> int:
     """Decide one call; the exit code is the verdict's.  A journal, trace or export that cannot be written is an error, no allow."""
     from ..judge import judge
@@ -54,12 +71,14 @@ def decide(args: argparse.Namespace, call: Call) -> int:
     shared.check_profile(args)
     check_outputs(args)
     call = call._replace(tokens=_tokens(args))
-    warnings: tuple[str, ...] = ()
+    told: tuple[str, ...] = getattr(args, "config_warnings", ())
+    warnings = told
 
     def sign(record: dict[str, object]) -> dict[str, object]:
         """Asks for the key only now that there is something to sign: bad input makes no dev key."""
         nonlocal warnings
         ring, warnings = shared.signing_keys(args)
+        warnings = (*told, *warnings)
         return _sign(args.journal, record, ring)
 
     compiled = shared.read_policy(args.policy, args.profile)
