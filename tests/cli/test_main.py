@@ -82,7 +82,7 @@ USAGE = [
     (["gate", "eval", "--policy", "p"], "--intent"),
     (["gate", "eval", "--polic", "p", "--intent", "i"], "--policy"),
     (["gate", "eval", "--policy", "p", "--intent", "i", "--js"], "--js"),
-    (["gate", "eval", "--policy", "p", "--intent", "i", "--simulate"], "--simulate"),
+    (["gate", "eval", "--policy", "p", "--intent", "i", "--pretend"], "--pretend"),
     (["gate", "eval", "--policy", "p", "--intent", "i", "extra"], "extra"),
     (["gate", "eval", "--policy", "p", "--intent"], "--intent"),
     (["gate", "eval", "--policy", "p", "--intent", "i", "--json=yes"], "--json"),
