@@ -21,10 +21,11 @@ from ..formats import strict_json
 from ..formats.documents import NamedTuple
 from ..judge import MAX_BYTES, Judged
 from . import decision, hook
-from .options import Options
+from .options import OPTIONS, Options
 
 PYTHON = "python"  # the framework of a plain function
 _T = TypeVar("_T")
+_OPTIONS = frozenset(OPTIONS) - {"policy", "home", "on_allow", "deadline"}  # these are about a process of its own
 _MCP = "mcp"  # the shape in which every call is judged: it alone has room for the skill
 
 
@@ -60,41 +61,22 @@ class Refused(Exception):
 class Gate:
     """Where calls are judged: by a policy with a journal, or by a running `gait mcp serve`.  Safe in any thread and event loop.
 
-    `policy` and `journal` default to $GAIT_HOME's, and the policy is read anew when it changed.  `server` is `unix:/path` or a
-    loopback `host:port`, `token_env` the variable with its bearer token; without its answer the decision is made here.
-    `identity` defaults to the framework's name.  `skill` is the skill_provenance of every intent (skill_name, source, publisher,
-    …).
+    `policy` defaults to $GAIT_HOME/policy.yaml, and is read anew when it changed.  `skill` is the skill_provenance of every intent
+    (skill_name, source, publisher, …).  The options are those of `gait hook`, with `_` for `-`: journal, server, token_env,
+    identity (default: the framework's name), workspace (default: the working directory), risk_class, keys, approvals,
+    credentials.  InvalidInput: another option.
     """
 
-    def __init__(
-        self,
-        policy: str = "",
-        *,
-        journal: str = "",
-        server: str = "",
-        token_env: str = "",
-        identity: str = "",
-        workspace: str = "",
-        risk_class: str = "high",
-        skill: Mapping[str, object] | None = None,
-        key_mode: str = "dev",
-        private_key: str | None = None,
-        private_key_env: str | None = None,
-    ) -> None:
+    def __init__(self, policy: str = "", *, skill: Mapping[str, object] | None = None, **options: str) -> None:
+        unknown = sorted(set(options) - _OPTIONS)
+        if unknown:
+            known = ", ".join(sorted(_OPTIONS))
+            raise InvalidInput(f"Gate: expected options among {known}; got {unknown[0][:40]!r}", code="invalid_usage")
+        paths = {"policy": policy, "journal": options.get("journal")}
+        options.update({name: os.path.abspath(path) for name, path in paths.items() if path})  # the program may change its folder
         self._skill = dict(skill) if skill is not None else None
-        self._options = Options(
-            hook.Host(PYTHON, _MCP),
-            policy=os.path.abspath(policy) if policy else "",  # the program may change its folder later
-            journal=os.path.abspath(journal) if journal else "",
-            identity=identity,
-            workspace=workspace or os.getcwd(),
-            risk_class=risk_class,
-            server=server,
-            token_env=token_env,
-            key_mode=key_mode,
-            private_key=private_key,
-            private_key_env=private_key_env,
-        )
+        options.setdefault("workspace", os.getcwd())
+        self._options = Options(hook.Host(PYTHON, _MCP), **options)  # type: ignore[arg-type]
 
     def judge(self, framework: str, payload: object, *, follow: bool = False) -> Ruling:
         """The ruling on one call in the shape of its framework (docs/integrations/frameworks.md).  Raises no Exception.

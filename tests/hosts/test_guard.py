@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import os
+import shlex
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from gait.cli import main
+from gait.errors import InvalidInput
 from gait.gate import intent as intents
 from gait.hosts import guard
 from gait.hosts.guard import Gate, Refused
@@ -74,7 +77,7 @@ BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
 )
 def test_only_allow_runs(gate, lines, name, reason, asynchronous):
     calls, said = ran(gate, name, asynchronous)
-    assert calls == [] and reason in said and "tell the operator" in said
+    assert calls == [] and reason in said and ("gait approve --intent-digest" if name == "ask" else "tell the operator") in said
     assert [record["verdict"] for record in lines()] == [{"other": "block", "ask": "require_approval", "dry": "dry_run"}[name]]
 
 
@@ -198,6 +201,24 @@ def test_the_folder_that_the_program_goes_to_changes_nothing(policy, tmp_path, m
     monkeypatch.chdir("/")
     assert ran(gate, "good", False)[0] == ["x"]
     assert (tmp_path / "records/oneshot").is_dir()
+
+
+def test_an_approved_call_runs_once(policy, lines, own_home, capsys):
+    """By the command that the refusal names."""
+    key = str(own_home / "approval.json")
+    assert main(["keys", "init", "--path", key, "--purpose", "approval"]) == 0
+    gate = Gate(str(policy), approval_key=key)
+    calls, said = ran(gate, "ask", False)
+    words = shlex.split(said.partition("`gait ")[2].partition("`")[0])
+    assert calls == [] and main([*words, "--approver", "bob", "--reason-code", "ticket-7", "--approval-key", key, "--yes"]) == 0
+    assert ran(gate, "ask", False, "y")[0] == [] and ran(gate, "ask", True)[0] == ["x"] and ran(gate, "ask", False)[0] == []
+    assert [record["verdict"] for record in lines() if "verdict" in record] == ["require_approval"] * 2 + ["allow", "require_approval"]
+
+
+def test_options_that_there_are_not(policy):
+    for name in ("homes", "home", "on_allow", "deadline"):
+        with pytest.raises(InvalidInput, match=f"got '{name}'"):
+            Gate(str(policy), **{name: "x"})
 
 
 # --- what is judged is what runs ---------------------------------------------------------------------
