@@ -1,1 +1,1 @@
-"""Gait inside other programs' hooks: one event in, the host's own answer out, and the lines that make a host ask."""
+"""Gait inside other programs: in their hooks (one event in, the host's own answer out) and in their process, in front of functions and tools."""

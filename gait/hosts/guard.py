@@ -99,7 +99,7 @@ class Gate:
         began, status = monotonic(), "error"
         try:
             result = run(ruling.arguments)
-            status = _status(result)
+            status = _status(framework, result)
             return result
         finally:
             self._ended(ruling, status, monotonic() - began)
@@ -122,7 +122,7 @@ class Gate:
         except BaseException:  # cancelled, or closed: nothing may be awaited here
             threading.Thread(target=self._ended, args=(ruling, "cancelled", monotonic() - began)).start()
             raise
-        await asyncio.to_thread(self._ended, ruling, _status(result), monotonic() - began)
+        await asyncio.to_thread(self._ended, ruling, _status(framework, result), monotonic() - began)
         return result
 
     def guard(self, function: Callable[..., Any] | None = None, *, name: str = "") -> Callable[..., Any]:
@@ -218,8 +218,10 @@ def _raise(ruling: Ruling) -> Any:
     raise Refused(ruling)
 
 
-def _status(result: object) -> str:
-    """The outcome that a framework's own result stands for: AutoGen's and LangChain's say when the tool failed."""
+def _status(framework: str, result: object) -> str:
+    """The outcome.  AutoGen's and LangChain's results say when the tool failed; others are the tool's own, and not looked into."""
+    if framework not in ("autogen", "langchain"):
+        return "ok"
     return "error" if getattr(result, "is_error", False) is True or getattr(result, "status", "") == "error" else "ok"
 
 

@@ -27,7 +27,7 @@ def _gated(tool: Any, gate: Gate) -> Any:
     invoke: Any = gated.on_invoke_tool
 
     async def on_invoke_tool(context: Any, text: str) -> Any:
-        call = {"call_id": context.tool_call_id, "name": tool.name}
+        call = {"call_id": context.tool_call_id, "name": getattr(tool, "qualified_name", tool.name)}
         if is_custom:
             payload = {**call, "type": "custom_tool_call", "input": text}
         else:

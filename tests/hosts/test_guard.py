@@ -309,7 +309,7 @@ def test_a_bound_method_is_guarded_and_one_that_takes_self_is_refused(gate):
 
 def test_a_function_without_a_name_needs_one(gate):
     with pytest.raises(Refused, match="name"):
-        gate.guard(functools.partial(print, "RAN"))()
+        gate.guard(functools.partial(lambda value: value, "x"))()
 
 
 def test_the_skill_and_the_identity_are_in_the_record(policy, lines):
@@ -327,6 +327,14 @@ def test_a_framework_s_failure_is_an_error(gate, lines):
     for result in (SimpleNamespace(is_error=True), SimpleNamespace(status="error"), SimpleNamespace(status="success", is_error=False)):
         gate.call("langchain", {"name": "good", "args": {}, "type": "tool_call"}, lambda _: result, lambda ruling: None)
     assert [record["details"]["status"] for record in lines() if "details" in record] == ["error", "error", "ok"]
+
+
+def test_what_a_function_gives_is_not_looked_into(gate, lines):
+    class Odd:
+        def __getattr__(self, name):
+            raise ValueError(name)
+
+    assert isinstance(gate.guard(Odd, name="good")(), Odd) and lines()[1]["details"]["status"] == "ok"
 
 
 def test_a_journal_that_breaks_after_the_call_takes_no_result_away(gate, own_home):
