@@ -81,6 +81,10 @@ def test_every_path_of_the_plan_has_its_place() -> None:
         places += re.findall(r"`([^`]+)`", here)
         for place in places:
             assert (ROOT / place).exists(), f"{named}: {place}"
+    plan = ROOT.parent / "shared" / "PLAN_v1.8.md"
+    if plan.exists():
+        wanted = {path for path in re.findall(r"^- `([^`]+/[^`]*|README\.md|Makefile)`", plan.read_text("utf-8"), re.MULTILINE)}
+        assert wanted - {row[0].strip("`") for row in rows} == set()
 
 
 def _yaml_blocks(page: Path) -> list[str]:
