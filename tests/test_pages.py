@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from gait.adapters import ADAPTERS
 from gait.formats import yaml_subset
 from gait.gate import intent, policy
 from gait.gate.evaluate import evaluate
@@ -172,6 +173,11 @@ def test_every_key_of_the_language_is_on_its_page() -> None:
 def test_every_purpose_of_a_signature_is_on_the_contracts_page() -> None:
     text = (ROOT / "docs" / "contracts" / "primitive_contract.md").read_text("utf-8")
     assert not [purpose for purpose in envelope.PURPOSES if f"`{purpose}`" not in text]
+
+
+def test_the_cookbook_has_every_adapter() -> None:
+    text = (ROOT / "docs" / "wiki" / "Integration-Cookbook.md").read_text("utf-8")
+    assert not [name for name in ADAPTERS if f"| `{name}` |" not in text]
 
 
 def test_the_index_leads_to_every_page() -> None:
