@@ -21,12 +21,12 @@ from ..formats import strict_json
 from ..formats.documents import NamedTuple
 from ..judge import MAX_BYTES, Judged
 from . import decision, hook
-from .options import OPTIONS, Options
+from .options import OPTIONS, Options, absolute
 
 PYTHON = "python"  # the framework of a plain function
 _T = TypeVar("_T")
 _OPTIONS = frozenset(OPTIONS) - {"policy", "home", "on_allow", "deadline"}  # these are about a process of its own
-_MCP = "mcp"  # the shape in which every call is judged: it alone has room for the skill
+_MCP = "mcp"  # the shape in which every call is judged: it alone has room for the provenance
 
 
 class Ruling(NamedTuple):
@@ -61,22 +61,21 @@ class Refused(Exception):
 class Gate:
     """Where calls are judged: by a policy with a journal, or by a running `gait mcp serve`.  Safe in any thread and event loop.
 
-    `policy` defaults to $GAIT_HOME/policy.yaml, and is read anew when it changed.  `skill` is the skill_provenance of every intent
-    (skill_name, source, publisher, …).  The options are those of `gait hook`, with `_` for `-`: journal, server, token_env,
-    identity (default: the framework's name), workspace (default: the working directory), risk_class, keys, approvals,
-    credentials.  InvalidInput: another option.
+    `policy` defaults to $GAIT_HOME/policy.yaml, and is read anew when it changed.  `provenance` is the skill_provenance of every
+    intent (skill_name, source, publisher, …), as a claim; the option `skill` names a signed package, which is verified.  The
+    options are those of `gait hook`, with `_` for `-`: journal, server, token_env, identity (default: the framework's name),
+    workspace (default: the working directory), risk_class, keys, approvals, credentials.  InvalidInput: another option.
     """
 
-    def __init__(self, policy: str = "", *, skill: Mapping[str, object] | None = None, **options: str) -> None:
+    def __init__(self, policy: str = "", *, provenance: Mapping[str, object] | None = None, **options: str) -> None:
         unknown = sorted(set(options) - _OPTIONS)
         if unknown:
             known = ", ".join(sorted(_OPTIONS))
             raise InvalidInput(f"Gate: expected options among {known}; got {unknown[0][:40]!r}", code="invalid_usage")
-        paths = {"policy": policy, "journal": options.get("journal")}
-        options.update({name: os.path.abspath(path) for name, path in paths.items() if path})  # the program may change its folder
-        self._skill = dict(skill) if skill is not None else None
-        options.setdefault("workspace", os.getcwd())
-        self._options = Options(hook.Host(PYTHON, _MCP), **options)  # type: ignore[arg-type]
+        self._provenance = dict(provenance) if provenance is not None else None
+        given = {"workspace": os.getcwd(), **options, "policy": policy}  # the program may change its folder later
+        found = {name: absolute(name, text) for name, text in given.items() if text}
+        self._options = Options(hook.Host(PYTHON, _MCP), **found)  # type: ignore[arg-type]
 
     def judge(self, framework: str, payload: object, *, follow: bool = False) -> Ruling:
         """The ruling on one call in the shape of its framework (docs/integrations/frameworks.md).  Raises no Exception.
@@ -158,8 +157,8 @@ class Gate:
                 raise _not_json("other types")
             call = adapters.read(_MCP if framework == PYTHON else framework, value)
             shape: dict[str, object] = {"name": call.name, "arguments": call.arguments, "context": dict(call.context)}
-            if self._skill is not None:
-                shape["skill_provenance"] = self._skill
+            if self._provenance is not None:
+                shape["skill_provenance"] = self._provenance
             decided = decision.decide(options, _text(shape), shape, framework if follow else "")
         except GaitError as error:
             decision.refused(options, raw, error)

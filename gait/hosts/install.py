@@ -13,13 +13,12 @@ from ..formats.documents import NamedTuple
 from ..store import keys
 from ..system.binding import is_loopback, read_address
 from . import settings_files
-from .options import OPTIONS, Options
+from .options import OPTIONS, Options, absolute
 from .process import check_ready
 
 # A shell's own last word: Python may be missing, be killed, or die before Gait runs.  Codex and Gemini run the tool at a 2
 # without a reason, so there is one; `false`, because an echo that fails must not stand for a success.
 FAIL_CLOSED = " || { echo 'gait: no answer from the hook, so the call is refused' >&2; false; } || exit 2"
-_FILES = ("policy", "home", "journal", "private_key", "skill", "skill_public_key", "skill_private_key")
 _NEXT = {
     "codex": "Codex skips a hook until a person has trusted it: start codex, open /hooks and trust this one; again after each change",
     "gastown": "run `gt hooks sync`, which writes the hook into every role's settings; then `gait doctor`",
@@ -84,18 +83,8 @@ def command_line(options: Options) -> str:
         if name == "policy":
             text = text or os.path.join(options.home or keys.home(), "policy.yaml")
         if text and text != Options._field_defaults.get(name):
-            words += ["--" + name.replace("_", "-"), _absolute(name, text)]
+            words += ["--" + name.replace("_", "-"), absolute(name, text)]
     return shlex.join(words) + FAIL_CLOSED
-
-
-def _absolute(name: str, text: str) -> str:
-    """An option's value for a host that may run anywhere."""
-    if name == "approval_key":
-        from ..store.approvals import named
-
-        parts = (named(part) for part in text.split(","))
-        return ",".join(f"{who}={os.path.abspath(path)}" if who else os.path.abspath(path) for who, path in parts)
-    return os.path.abspath(text) if name in _FILES else text
 
 
 def launcher() -> list[str]:

@@ -12,6 +12,7 @@ from .hook import HOSTS, Host
 DEADLINE_SECONDS = 15.0  # below every host's own limit (30 s is the least), since most run the tool when that one passes
 _MAX_SECONDS = 600.0
 FLAGS = ("check",)
+_FILES = ("policy", "home", "journal", "private_key", "skill", "skill_public_key", "skill_private_key")
 
 # name -> (metavar, what `gait hook HOST --help` says)
 OPTIONS: Mapping[str, tuple[str, str]] = {
@@ -98,6 +99,16 @@ class Options(NamedTuple):
 def _rig() -> str:
     root, rig = os.environ.get("GT_ROOT"), os.environ.get("GT_RIG")
     return os.path.join(root, rig) if root and rig else root or ""
+
+
+def absolute(name: str, text: str) -> str:
+    """An option's value for a host that may run anywhere: files by their absolute paths."""
+    if name == "approval_key":
+        from ..store.approvals import named
+
+        parts = (named(part) for part in text.split(","))
+        return ",".join(f"{who}={os.path.abspath(path)}" if who else os.path.abspath(path) for who, path in parts)
+    return os.path.abspath(text) if name in _FILES else text
 
 
 def read(words: list[str]) -> Options:

@@ -52,7 +52,7 @@ def play(framework: str, through: Through, arguments: list[str], *, policies: st
     if os.path.lexists(target):
         os.unlink(target)
     skill = {"skill_name": f"gait-{framework}", "skill_version": __version__, "source": "registry", "publisher": "gait"}
-    gate = Watched(os.path.join(policies, f"policy_{scenario}.yaml"), journal=os.path.join(folder, "journal"), identity=identity or framework, skill=skill)
+    gate = Watched(os.path.join(policies, f"policy_{scenario}.yaml"), journal=os.path.join(folder, "journal"), identity=identity or framework, provenance=skill)
     told = through(gate, write, {"path": target, "content": "hello"})
     executed = os.path.lexists(target)
     output = target if executed else ""

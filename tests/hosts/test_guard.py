@@ -314,11 +314,11 @@ def test_a_function_without_a_name_needs_one(gate):
 
 def test_the_skill_and_the_identity_are_in_the_record(policy, lines):
     skill = {"skill_name": "s", "source": "registry", "publisher": "gait"}
-    gate = Gate(str(policy), identity="me", workspace="/w", risk_class="low", skill=skill)
+    gate = Gate(str(policy), identity="me", workspace="/w", risk_class="low", provenance=skill)
     assert ran(gate, "good", False)[0] == ["x"]
     record = lines()[0]
     assert record["skill_provenance"] == skill and record["context"] == {"identity": "me", "workspace": "/w", "risk_class": "low"}
-    assert ran(Gate(str(policy), skill={}), "good", False)[0] == []
+    assert ran(Gate(str(policy), provenance={}), "good", False)[0] == []
     assert ran(Gate(str(policy), risk_class="none"), "good", False)[0] == []
     assert ran(Gate(str(policy), key_mode="prod"), "good", False)[0] == []
 
@@ -448,7 +448,7 @@ def test_a_service_decides_and_without_it_the_policy_here(policy, monkeypatch, l
         return answer
 
     monkeypatch.setattr("gait.hosts.server.ask", ask)
-    gate = Gate(str(policy), server="unix:/run/gait.sock", token_env="TOKEN", skill={"skill_name": "s"})
+    gate = Gate(str(policy), server="unix:/run/gait.sock", token_env="TOKEN", provenance={"skill_name": "s"})
     assert ran(gate, "other", False)[0] == ["x"] and lines() == []
     address, token_env, adapter, context, raw = asked[0]
     assert (address, token_env, adapter) == ("unix:/run/gait.sock", "TOKEN", "mcp")
