@@ -4,10 +4,11 @@
 
 evaluate  one decision on a normalised intent, in policies of 10 to 10,000 rules
 pipeline  bytes -> intent -> decision -> signed trace record, all in memory
+allowance the same with what an allow uses up in its store on disk: a single-use approval token, a rate limit
 process   `gait gate eval` with the README's policy against a Python that only starts, for each Python found
 modules   what `gait gate eval` loads
 
-Only ratios are gates, since they hold on any machine: --check exits 5 when one fails.
+Ratios are gates, since they hold on any machine, and the 2 ms of an allowance: --check exits 5 when one fails.
 Absolute figures are reported.  Standard library only.
 """
 
@@ -31,12 +32,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from gait import judge  # noqa: E402
+from gait.formats import timestamps  # noqa: E402
 from gait.gate import evaluate, intent, matching, policy  # noqa: E402
+from gait.gate.approval_fields import Approver  # noqa: E402
+from gait.gate.approval_tokens import Token, sign  # noqa: E402
 from gait.signing import keys  # noqa: E402
+from gait.store.allowances import Allowances  # noqa: E402
+from gait.system import clock  # noqa: E402
 
 SIZES = (10, 100, 1_000, 10_000)
 UNNAMED = 10  # rules without tool_names, which every call has to try
 MAX_GROWTH = 2.0  # p50 of evaluate at 10,000 rules / at 10
+MAX_ALLOWANCE_MS = 2.0  # p50 of a decision that uses something up
 MAX_START = 1.6  # gate eval / a Python that imports json, hashlib, hmac and argparse
 PYTHONS = ("3.9", "3.11", "3.13")
 BARE = "import json,hashlib,hmac,argparse"
@@ -85,6 +92,8 @@ def main(arguments: list[str]) -> int:
     rounds = 2_000 if options.quick else 20_000
     report: dict[str, object] = {"python": platform.python_version(), "machine": platform.machine()}
     report["evaluate"], report["pipeline"] = measure_evaluate(rounds), measure_pipeline(rounds // 4)
+    with tempfile.TemporaryDirectory(dir=Path(options.out).resolve().parent) as home:  # on the disk, where /tmp may be memory
+        report["allowances"] = measure_allowances(rounds // 20, home)
     with tempfile.TemporaryDirectory() as folder:
         command = installed(Path(folder))
         report["process"] = [measure_process(version, command, 5 if options.quick else 25) for version in PYTHONS]
@@ -141,6 +150,40 @@ def measure_pipeline(rounds: int) -> list[dict[str, object]]:
         taken = timed(partial(run, json.dumps(document).encode("utf-8"), adapter), rounds)
         rows.append({"adapter": adapter or "intent", **percentiles(taken)})
     return rows
+
+
+def measure_allowances(rounds: int, home: str) -> list[dict[str, object]]:
+    """p50 and p99 in microseconds of decisions whose allow uses something up, each of them from bytes to signed record."""
+    secret, raw = keys.make(bytes(range(32))), json.dumps(INTENT).encode("utf-8")
+    approvers = (Approver(keys.Keyring("approval", secret)),)
+    sign_record = judge.signer(secret)
+    cases = (
+        ("a single-use token", {"effect": "require_approval"}, False),
+        ("a single-use token, synced", {"effect": "require_approval"}, True),
+        ("a rate limit", {"effect": "allow", "rate_limit": {"requests": 10**9}}, False),
+    )
+    rows = []
+    for number, (what, rule, sync) in enumerate(cases):
+        outside = Allowances(os.path.join(home, str(number)), lambda: keys.Keyring("trace", secret), lambda: approvers, sync)
+        candidate = matching.compile_policy(policy.read({"rules": [{"name": "r", **rule}]}))
+        tokens = iter(minted(candidate, secret, rounds + 50) if "token" in what else [()] * (rounds + 50))
+
+        def run() -> None:
+            judged = judge.judge(candidate, judge.read(raw, "bench")._replace(tokens=next(tokens)), sign_record, outside)
+            if judged.decision.verdict != "allow":
+                raise SystemExit(f"bench: expected allow, got {judged.decision.reason_codes}")
+
+        rows.append({"what": what, "waits": sync, **percentiles(timed(run, rounds))})
+    return rows
+
+
+def minted(candidate: matching.CompiledPolicy, key: keys.Key, count: int) -> list[tuple[object, ...]]:
+    """Tokens for INTENT, each for one use."""
+    now = clock.now()
+    window = timestamps.dumps(int(now)), timestamps.dumps(int(now)), timestamps.dumps(int(now) + 3600)
+    digest, tool = intent.read(INTENT).intent_digest, str(INTENT["tool_name"])
+    tokens = (Token(f"{number:024x}", "bob", "bench", digest, candidate.policy.digest, (tool,), *window) for number in range(count))
+    return [(sign(token, key),) for token in tokens]
 
 
 def timed(run: object, rounds: int) -> list[int]:
@@ -234,6 +277,9 @@ def gates(report: dict[str, object]) -> list[dict[str, object]]:
     sizes = report["evaluate"]
     growth = round(sizes[-1]["p50_us"] / sizes[0]["p50_us"], 3)  # type: ignore[index]
     found = [{"gate": "evaluate: 10,000 rules / 10 rules", "ratio": growth, "limit": MAX_GROWTH}]
+    for row in report["allowances"]:  # type: ignore[attr-defined]
+        if not row["waits"]:  # which is the disk's own speed
+            found.append({"gate": f"allow with {row['what']}, p50 in ms", "ratio": round(row["p50_us"] / 1000, 3), "limit": MAX_ALLOWANCE_MS})
     for row in report["process"]:  # type: ignore[attr-defined]
         found.append({"gate": f"gate eval / bare start, Python {row['python']}", "ratio": row.get("ratio"), "limit": MAX_START})
     return [{**gate, "ok": None if gate["ratio"] is None else gate["ratio"] <= gate["limit"]} for gate in found]
@@ -247,6 +293,8 @@ def table(report: dict[str, object]) -> list[str]:
         lines.append(f"{'evaluate, {:,} rules'.format(row['rules']):34}{row['p50_us']:>10.1f}{row['p99_us']:>10.1f}")
     for row in report["pipeline"]:  # type: ignore[attr-defined]
         lines.append(f"{'bytes to signed record, ' + row['adapter']:34}{row['p50_us']:>10.1f}{row['p99_us']:>10.1f}")
+    for row in report["allowances"]:  # type: ignore[attr-defined]
+        lines.append(f"{'allow: ' + row['what']:34}{row['p50_us']:>10.1f}{row['p99_us']:>10.1f}")
     lines += ["", f"{'':34}{'eval ms':>10}{'bare ms':>10}"]
     for row in report["process"]:  # type: ignore[attr-defined]
         figures = row.get("skipped") and f"{row['skipped']:>20}" or f"{row['gate_eval_ms']:>10.1f}{row['bare_ms']:>10.1f}"

@@ -42,7 +42,7 @@ class Allowances:
     """Those below one $GAIT_HOME.  Nothing is opened or made before a call needs it.  Safe to use from any thread.
 
     `ring` gives the keys that verify stops; it is asked only where something was stopped.  `approvers` gives those whose approvals
-    are believed; it is asked only for a call that needs one.  `sync` waits for the disk; the use of an approval always does.
+    are believed; it is asked only for a call that needs one.  `sync` waits for the disk, so that uses outlast a power failure too.
     `broker` is asked for the credentials that rules require; None: there are none.
     `skill` is the package that all calls come from, where the operator names one.  `simulates`: nothing but a stop is enforced,
     nothing is used up, and no broker is asked.
@@ -65,7 +65,7 @@ class Allowances:
         self._skill = skill
         self._simulates = simulates
         self._switch = Switch(home, ring)
-        self._opened: dict[bool, Counters] = {}
+        self._opened: Counters | None = None
 
     def decide(self, compiled: CompiledPolicy, intent: IntentRequest, tokens: tuple[object, ...]) -> Decision:
         """The decision with all that is known (see judge.Outside)."""
@@ -118,7 +118,7 @@ class Allowances:
         needs = decision.needs
         if not (offers or (needs and (needs.rate_limit or needs.budget))):
             return evaluate(compiled, intent, Facts(credential=credential))
-        with self._counters(self._sync or offers is not None).turn() as turn:
+        with self._counters().turn() as turn:
             facts, quotas = self._facts(turn, decision, intent, offers)
             decided = evaluate(compiled, intent, facts._replace(credential=credential))
             if claim and decided.verdict == "allow":
@@ -153,10 +153,9 @@ class Allowances:
             facts, used = facts._replace(limits=quotas.proof(wanted, problem, turn.used)), used + wanted
         return facts, used
 
-    def _counters(self, sync: bool) -> Counters:
-        found = self._opened.get(sync)
-        if found is None:
+    def _counters(self) -> Counters:
+        if self._opened is None:
             from .counters import FOLDER, Counters
 
-            found = self._opened.setdefault(sync, Counters(os.path.join(self._home, FOLDER), sync))
-        return found
+            self._opened = Counters(os.path.join(self._home, FOLDER), self._sync)
+        return self._opened
