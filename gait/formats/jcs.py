@@ -44,6 +44,17 @@ def dumps_texts(value: object) -> bytes:
         return dumps(value)
 
 
+def dumps_readable(value: object) -> bytes | None:
+    """`dumps`, where all its numbers are those that strict readers take back; None where that takes a closer look.
+
+    A double such as 1e17 is written as an integer outside +-(2**53 - 1).
+    """
+    try:
+        return _encode_fast(value).encode("utf-8") if _fast_path_is_canonical(value) else None
+    except (UnicodeEncodeError, RecursionError):
+        return None
+
+
 def digest(value: object) -> str:
     """Lowercase hex SHA-256 of the canonical bytes."""
     return hashlib.sha256(dumps(value)).hexdigest()

@@ -117,7 +117,7 @@ def reply_id(value: dict[str, object]) -> str | int | None:
 def refuse_lookalikes(value: dict[str, object], known: Mapping[str, str], id_: str | int | None = None) -> None:
     """FrameRefused for a key that some reader takes for one of `known`: Go's and .NET's JSON ignore case, for example."""
     for key in value:
-        if known.get(fold(key), key) != key:
+        if known.get(key) != key and known.get(fold(key), key) != key:
             expected = known[fold(key)]
             raise FrameRefused(f"expected the key {expected!r}, got {key[:40]!r}", id=id_, code="ambiguous_frame", hint="write it exactly so")
 
@@ -183,6 +183,9 @@ def check_tool(name: object, arguments: dict[str, object], id_: str | int | None
     """
     if type(name) is not str or not name or name != trim(name) or _CONTROL.search(name):
         raise FrameRefused("params.name: expected text without control characters or space at its ends", INVALID_PARAMS, id_)
+    together = "".join(arguments)
+    if together.isidentifier() and together.islower() and together.isascii():
+        return  # each is its own fold already
     if len({fold(key) for key in arguments}) != len(arguments):
         raise FrameRefused("params.arguments: expected names that differ in more than case", INVALID_PARAMS, id_, code="ambiguous_frame")
 

@@ -99,7 +99,7 @@ def serve(settings: Settings, sock: socket.socket | None = None) -> int:
             outputs = settings.outputs._replace(send_otlp=otlp.send if otlp else None)
             engine = Engine(settings.policy_path, loaded, Ledger(journal), outputs, settings.outside)
             mount = settings.mount(engine, lambda: listener.is_stopping) if settings.mount else None
-            listener = _listener(settings, engine, bound.socket, otlp, tls, mount)
+            listener = _listener(settings, engine, bound.socket, otlp, tls, mount, is_shared=sock is not None)
             try:
                 _Running(settings, Parts(engine, listener, tls), is_worker=sock is not None).run()
             finally:
@@ -132,7 +132,8 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _listener(
-    settings: Settings, engine: Engine, sock: socket.socket, otlp: OtlpSender | None, tls: ssl.SSLContext | None, mount: Mount | None
+    settings: Settings, engine: Engine, sock: socket.socket, otlp: OtlpSender | None, tls: ssl.SSLContext | None, mount: Mount | None,
+    is_shared: bool,
 ) -> Listener:
     def refused(error: GaitError, peer: str) -> None:
         engine.metrics.failed(error.error_code)
@@ -153,6 +154,7 @@ def _listener(
         admission=settings.admission,
         limits=settings.limits,
         tls=tls,
+        is_shared=is_shared,
         is_quick=api.is_quick if settings.durability == "process" and not any(settings.outputs[:3]) else None,
     )
     return listener

@@ -25,6 +25,7 @@ from .http_response import Response
 
 _POLL_SECONDS = 0.1  # how soon `stop` is noticed
 _PAUSE_SECONDS = 0.05  # after the system had no descriptor left
+_STEP_SECONDS, _MOST_STEPS = 0.00025, 8  # of giving way to another process that accepts on the same socket
 _HOLD_SECONDS = 0.5  # so long a client that was turned away may take to read why
 _HELD = 64
 _ABORT_SECONDS = 1.0
@@ -40,6 +41,7 @@ class Listener:
     `access_log(Access)`: each answer.
     `is_quick(head, data)`: the requests whose handler neither waits nor streams; `data` begins with the head, and has all that came.  One thread answers those of all plain connections
     (desk.py); without it, each connection has a thread.
+    `is_shared`: other processes accept on the same socket.  Who has more clients gives way for a moment, so that each gets its share.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class Listener:
         limits: Limits = Limits(),
         tls: ssl.SSLContext | None = None,
         is_quick: Callable[[Head, bytes], bool] | None = None,
+        is_shared: bool = False,
     ) -> None:
         backlog = min(max(limits.connections, 128), 1024)
         bound = binding.bind(binding.read_address(address), backlog) if isinstance(address, str) else binding.Bound(address)
         self.address = binding.name(bound.socket)
-        self._server = _Server(bound, Terms(handle, limits, admission, on_refusal, access_log, is_quick), tls)
+        self._server = _Server(bound, Terms(handle, limits, admission, on_refusal, access_log, is_quick), tls, is_shared)
 
     @property
     def in_flight(self) -> int:
@@ -103,7 +106,7 @@ class _Stopped(Exception):
 class _Server(ThreadingHTTPServer):
     """The standard library's loop, with Gait's own accepting, threads and requests.  All of it is the accepting thread's."""
 
-    def __init__(self, bound: binding.Bound, terms: Terms, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, bound: binding.Bound, terms: Terms, tls: ssl.SSLContext | None, is_shared: bool) -> None:
         self.address_family = bound.socket.family
         super().__init__(("", 0), BaseHTTPRequestHandler, bind_and_activate=False)
         self.socket.close()
@@ -115,6 +118,7 @@ class _Server(ThreadingHTTPServer):
         self._bound = bound
         self._terms = terms
         self._tls = tls
+        self._is_shared = is_shared
         self._done: deque[threading.Thread] = deque()
         self._lobby = _Lobby()
         self._desk = Desk(self._start) if terms.is_quick and IS_POSSIBLE and tls is None else None
@@ -127,6 +131,8 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """The next client.  OSError: there is none after all, or the system is out of descriptors."""
+        if self._is_shared:
+            time.sleep(min(len(self.clients()), _MOST_STEPS) * _STEP_SECONDS)
         try:
             sock, place = self.socket.accept()
         except OSError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from binascii import b2a_base64
 from hmac import compare_digest
 
@@ -26,8 +25,6 @@ _ADDED = frozenset((*records.LINKS, "signature"))
 _NO_SIGNATURE = b',"signature":null'
 _MIDDLE = b'","signed_digest":"'
 _BLOCK = 64  # of SHA-256, in bytes
-_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # every digit to 0: finding 16 of them is fast then
-_WIDE = re.compile(rb"[:,\[]-?[0-9]{16}")  # a double such as 1e17 is written as an integer that no reader takes
 _sha256 = hashlib.sha256
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # no text before or after: a line's bytes are all accounted for by its digest
 
@@ -83,11 +80,11 @@ def seal(record: dict[str, object], chain: str, tail: Tail, signer: Signer) -> S
         raise InvalidInput("expected a record without a signature and links, got one that has them", code="already_signed")
     links = {"chain": chain, "prev_digest": tail.digest, "sequence": tail.sequence + 1}
     linked: dict[str, object] = {**record, **links, "signature": None}
-    before, after = _halves(linked)
+    text = jcs.dumps_readable(linked)
+    before, after = _halves(linked, text or jcs.dumps(linked))
     member = signer.member(purpose, before + after)
     line = before + member + after
-    is_wide = b"0000000000000000" in line.translate(_DIGITS) and _WIDE.search(line)
-    if is_wide or len(line) > records.MAX_LINE_BYTES or line.count(b"{") + line.count(b"[") > records.MAX_DEPTH:
+    if text is None or len(line) > records.MAX_LINE_BYTES or line.count(b"{") + line.count(b"[") > records.MAX_DEPTH:
         _check_readable(line)
     digest, sig = member[-66:-2].decode(), member[len(signer.start) : -66 - len(_MIDDLE)].decode()
     linked["signature"] = {"alg": envelope.ALGORITHM, "key_id": signer.key.key_id, "sig": sig, "signed_digest": digest}
@@ -102,9 +99,9 @@ def _purpose(record: dict[str, object]) -> str:
     return purpose
 
 
-def _halves(linked: dict[str, object]) -> tuple[bytes, bytes]:
-    """The canonical bytes without the `signature` member, which is null, cut where it sorts."""
-    before, _, rest = jcs.dumps(linked).partition(_NO_SIGNATURE)
+def _halves(linked: dict[str, object], text: bytes) -> tuple[bytes, bytes]:
+    """The canonical text of a record without its `signature` member, which is null, cut where that sorts."""
+    before, _, rest = text.partition(_NO_SIGNATURE)
     if _NO_SIGNATURE not in rest:  # what looks like it inside a text has its quotes escaped, so this is the one at the top
         return before, rest
     before = jcs.dumps({name: value for name, value in linked.items() if name < "signature"})[:-1]
