@@ -20,6 +20,7 @@ from .ledger import Ledger
 from .loaded import Loaded, load
 from .log import say
 from .metrics import Metrics
+from .refusals import Refusals
 
 if TYPE_CHECKING:
     from ..judge import Outside
@@ -70,6 +71,7 @@ class Engine:
         self.capture = outputs.capture  # whoever makes a Call for `decide` gives it to it
         self.ledger = ledger
         self.metrics = Metrics(ledger.journal.chain)
+        self.refusals = Refusals(ledger)
         self.loaded = loaded
         self.reload_error: GaitError | None = None
         self._has_failed_output = False

@@ -21,7 +21,7 @@ from ..signing.keys import Keyring
 from ..store.journal.append import Journal
 from ..store.journal.retention import Limits as Retention
 from ..system import binding
-from ..system.http_request import Admission, Limits, Request
+from ..system.http_request import Admission, Limits, Refusal, Request
 from ..system.http_response import Response
 from ..system.listener import Listener
 from .api import Api, Rules, State
@@ -137,6 +137,8 @@ def _listener(
 ) -> Listener:
     def refused(error: GaitError, peer: str) -> None:
         engine.metrics.failed(error.error_code)
+        if isinstance(error, Refusal):
+            engine.refusals.record(error)
         if error.http_status == 500:
             say("internal_failure", peer=peer, error=error.message, **place_of(error.__cause__))
 
@@ -185,6 +187,7 @@ class _Running:
             os._exit(1)
         for thread in threads:
             thread.join()
+        self._engine.refusals.flush()
 
     def _arm(self) -> None:
         policy, seconds = self._engine.loaded.compiled.policy, self._settings.heartbeat_seconds
@@ -218,6 +221,7 @@ class _Running:
 
     def _heartbeat(self) -> None:
         try:
+            self._engine.refusals.flush()
             self._engine.ledger.event("heartbeat", {})
         except StorageError as error:
             self._engine.metrics.failed(error.error_code)  # the ledger has said so

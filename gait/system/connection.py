@@ -228,6 +228,7 @@ class Connection:
 
     def _refuse(self, refusal: Refusal, head: Head | None) -> None:
         started = time.monotonic()
+        refusal.seen = self._reader.seen
         self._report(refusal)
         method, path = (head.method, head.target.partition("?")[0]) if head else ("", "")
         self._send(http_response.dumps(http_response.of_error(refusal, refusal.headers), method, http_response.CLOSE))

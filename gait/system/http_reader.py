@@ -45,6 +45,11 @@ class Reader:
         """True when bytes of a request are here that was not given out yet; an empty line before it is none of it."""
         return len(self._buffer) > self._at or self._first is not None
 
+    @property
+    def seen(self) -> bytes:
+        """What has come since the request in hand began."""
+        return bytes(self._buffer)
+
     def feed(self, data: bytes) -> None:
         """Add what came from the client.  Call it only when `head` or `body` gave None: that bounds the memory."""
         self._buffer += data

@@ -44,8 +44,12 @@ class Limits(NamedTuple):
 
 
 class Refusal(GaitError):
-    """A request that the listener answers itself, before it closes the connection.  It quotes nothing of the request."""
+    """A request that the listener answers itself, before it closes the connection.  It quotes nothing of the request.
 
+    `seen` is what had come of it when it was refused: for a record's digest, and for nobody's eyes.
+    """
+
+    seen = b""
     exit_code = 6
     category = "invalid_input"
     next_step = "send a request as RFC 9112 describes it"

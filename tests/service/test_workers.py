@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -137,3 +138,16 @@ def test_a_unix_socket_is_shared_and_removed(serve, tmp_path):
     assert (tmp_path / "s").exists() and {value["verdict"] for value in ask(server, 5)} == {"allow"}
     assert server.stop() == 0
     assert not (tmp_path / "s").exists()
+
+
+def test_connections_are_shared_evenly(serve):
+    server = serve("--workers", "2")
+    clients = []
+    for _ in range(16):
+        clients.append(server.client())
+        assert clients[-1].get("/healthz").status == 200
+    chains = [re.search(rb'chain="([^"]+)"', client.get("/metrics").body)[1] for client in clients]
+    counts = sorted(chains.count(chain) for chain in set(chains))
+    assert len(counts) == 2 and counts[0] >= 3, counts
+    for client in clients:
+        client.close()
