@@ -55,7 +55,7 @@ ALL: tuple[Integration, ...] = (
     _hook("codex", "Codex CLI", "claude_code", PROVEN),
     _hook("gemini", "Gemini CLI", "gemini", TESTED),
     _hook("copilot", "Copilot CLI", "gastown", TESTED),
-    _hook("gastown", "Gas Town: every worker of a town", "gastown", TESTED),
+    _hook("gastown", "Gas Town: every worker of a town", "gastown", PROVEN, "skills/gastown")._replace(doc="docs/integrations/gastown.md"),
     Integration(
         *("mcp", "gateway", "MCP: any client, any server over stdio", PROVEN, "gait mcp wrap --policy POLICY -- SERVER", "docs/mcp.md"),
         *(("mcp",), "", "scripts/integration_mcp.py"),

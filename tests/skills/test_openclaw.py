@@ -625,6 +625,31 @@ def test_json5_through_the_command(site: Site) -> None:
     assert site.config.read_text() == text
 
 
+# --- the plan's harness ----------------------------------------------------------------------------
+
+DRIFTS = {
+    "as it is": ("skills/openclaw/SKILL.md", "---", "---", ""),
+    "a file of the package is edited": ("skills/openclaw/SKILL.md", "---", "--- ", "skill_manifest.json is stale"),
+    "one file more is laid down": ("gait/bridges/openclaw/install.py", "            self.changed.append(skill)\n", '            self.changed.append(skill)\n            files.write_atomic(os.path.join(self._places.state, "more.txt"), b"x")\n', "the layout has drifted"),
+    "a mode is another": ("gait/bridges/openclaw/tree.py", "0o755 if name in EXECUTABLE", "0o644 if name in EXECUTABLE", "is not executable"),
+    "the JSON says more": ("gait/bridges/openclaw/install.py", '"config": self.places.config}', '"config": self.places.config, "more": 1}', "the JSON has drifted"),
+    "a second run changes things": ("gait/bridges/openclaw/install.py", "is_same = not self.backups", "is_same = False and not self.backups", "a second run changed something"),
+    "uninstall leaves the settings": ("gait/bridges/openclaw/install.py", "if host.disable(", "if False and host.disable(", "uninstall left something"),
+}
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_the_harness_finds_every_drift(name: str, tmp_path: Path) -> None:
+    path, old, new, told = DRIFTS[name]
+    copy_checkout(tmp_path)
+    shutil.copy(ROOT / "scripts/test_openclaw_skill_install.sh", tmp_path / "scripts")
+    text = (tmp_path / path).read_text()
+    assert old in text
+    (tmp_path / path).write_text(text.replace(old, new, 1))
+    done = subprocess.run(["sh", str(tmp_path / "scripts/test_openclaw_skill_install.sh")], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, told in done.stderr) == (1 if told else 0, True), done.stdout + done.stderr
+
+
 # --- the plugin, in Node -------------------------------------------------------------------------
 
 DRIVER = """
