@@ -73,7 +73,7 @@ class Gate:
             known = ", ".join(sorted(_OPTIONS))
             raise InvalidInput(f"Gate: expected options among {known}; got {unknown[0][:40]!r}", code="invalid_usage")
         self._provenance = dict(provenance) if provenance is not None else None
-        given = {"workspace": os.getcwd(), **options, "policy": policy}  # the program may change its folder later
+        given = {**options, "policy": policy, "workspace": options.get("workspace") or os.getcwd()}  # which the program may leave
         found = {name: absolute(name, text) for name, text in given.items() if text}
         self._options = Options(hook.Host(PYTHON, _MCP), **found)  # type: ignore[arg-type]
 
