@@ -90,7 +90,7 @@ class Allowances:
         if needs and needs.approvals:
             from .offers import gather
 
-            found = gather(self._home, self._approvers, decision, intent, tokens)
+            found = gather(self._home, self._approvers, needs, decision.policy_digest, intent, tokens)
             if isinstance(found, Proof):  # nothing that a store would have to be opened for
                 return decision if found is NO_TOKEN else evaluate(compiled, intent, Facts(approval=found))
             offers = found

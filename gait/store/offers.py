@@ -14,7 +14,6 @@ from ..gate import approvals
 from ..gate.approval_fields import Approver
 from ..gate.approval_tokens import Asked
 from ..gate.approvals import Entry, Review
-from ..gate.decision import Decision
 from ..gate.facts import NO_TOKEN, Needs, Proof
 from ..gate.intent import IntentRequest
 from .approvals import FOLDER, Approvals
@@ -55,18 +54,16 @@ class Offers(NamedTuple):
 
 
 def gather(
-    home: str, approvers: Callable[[], tuple[Approver, ...]], decision: Decision, intent: IntentRequest, tokens: tuple[object, ...]
+    home: str, approvers: Callable[[], tuple[Approver, ...]], needs: Needs, policy_digest: str, intent: IntentRequest, tokens: tuple[object, ...]
 ) -> Offers | Proof:
     """What may approve a call, or the proof that nothing does."""
-    if decision.needs is None:
-        return NO_TOKEN
     try:
         believed = approvers()
     except GaitError:
         return _BAD_KEY
     if not believed:
         return _NO_KEY if tokens else NO_TOKEN
-    call = approvals.asked(decision.policy_digest, intent)
+    call = approvals.asked(policy_digest, intent)
     store = Approvals(os.path.join(home, FOLDER))
     try:
         kept = tuple(found.value for found in store.tokens(call.digests))
@@ -75,4 +72,4 @@ def gather(
         return _NO_STORE
     if not (tokens or kept or grants):
         return NO_TOKEN
-    return Offers(intent, call, decision.needs, believed, store, (*tokens, *kept), grants)
+    return Offers(intent, call, needs, believed, store, (*tokens, *kept), grants)
