@@ -59,6 +59,7 @@ command_too_long | a shell command is too long to be read | put it into a script
 config_forbids | OpenClaw's configuration forbids the plugin | allow gait-gate in that configuration, and install again
 config_left_alone | OpenClaw's configuration could not be edited safely, and was left as it is | make the edit by hand: the message shows it
 config_not_json | gait.yaml of a regression is not in its JSON form | run gait regress init again, or mend the file
+config_untrusted | a trusted .gait/config.yaml was changed, or is gone | look at it, then: gait config trust; or gait config trust --remove
 confirmation_refused | the person at the terminal did not confirm | nothing was made
 confirmation_required | an approval needs a person at a terminal | run it in a terminal, or add --yes if you are sure
 content_changed | a file changed while it was being packed | pack it again
@@ -197,6 +198,7 @@ pin_mismatch | a package is not the pinned one | do not install it; ask the publ
 policy_missing | no policy is named, and none is where it should be | name one with --policy
 policy_not_loaded | the newest policy file is refused, and there is none before it | mend it; gait policy validate FILE
 predicate_not_shown | the predicate does not hold for the whole run, so there is nothing to reduce | name a predicate that the run shows
+profile_not_met | the options or the policy are not what --profile oss-prod asks for | the message names all that is missing; see docs/config.md
 public_key_malformed | this is no Ed25519 public key | name the file with the key
 purpose_required | a key ring of more than one purpose is not meant here | name --purpose
 python_unknown | this Python or this copy of Gait cannot be named in a hook's line | run Gait by an absolute path; a zip application's name ends in .pyz
@@ -235,6 +237,7 @@ signature_stale | a pack's signature is of an older manifest | do not trust this
 sqlite3_missing | this Python has no sqlite3 module, which keeps the counters | use a Python with sqlite3
 step_not_found | the run has no such step | gait run inspect lists them
 step_too_large | a step is too large for a pack | record less
+stop_not_found | what is to be resumed is not stopped | gait stop --list shows what is
 storage_failed | a file could not be read, written or locked | check the path, its permissions and the free space
 stream_closed | a hook's standard input or output is closed | the host has to give one
 summary_mismatch | an evidence pack's summary is not what its records give | do not trust this pack
@@ -257,7 +260,8 @@ too_many_requests | a session has too many requests that are not answered | wait
 too_many_sessions | the gateway has as many sessions as it takes | end some, or raise --max-sessions
 too_many_signatures | a manifest has too many signatures | do not trust this pack
 too_many_steps | a run has too many steps | take a part of it
-too_many_stops | there are more stop documents than are read | clear $GAIT_HOME/stops of old ones; gait resume
+too_many_projects | more projects are trusted than are kept | remove some: gait config trust --remove
+too_many_stops | more things are stopped than a state holds | stop all, or resume what need not be stopped any more
 too_many_targets | a call names too many targets to look at | split the call
 too_many_traces | one decision has too many trace files | clear $GAIT_HOME/traces of old ones
 tool_missing | a replay has no command for this tool | name one with --tool
@@ -355,8 +359,13 @@ missing_targets | violation | there are no targets | send targets, or arguments 
 budget_exceeded | both | the total of the argument that the rule's budget counts would pass its limit | wait for the next window, or change the budget
 rate_limit_exceeded | both | the rule allows so many calls in a window, and they have been made | wait for the next window, or change the rate limit
 rate_limit_unavailable | both | calls could not be counted, so none is allowed | check $GAIT_HOME, its permissions and the free space
+simulate_mode_non_enforcing | reason | --simulate: the call was allowed whatever the policy says | run it without --simulate to enforce
+simulated_allow | reason | --simulate: the verdict would have been allow | nothing is to be done
+simulated_block | reason | --simulate: the verdict would have been block | nothing is to be done
+simulated_dry_run | reason | --simulate: the verdict would have been dry_run | nothing is to be done
+simulated_require_approval | reason | --simulate: the verdict would have been require_approval | nothing is to be done
 skill_unverified | both | the package that calls come from (--skill) does not verify now | gait skill verify says why; restore or sign it anew
-stop_state_invalid | both | a stop document cannot be read or verified, so everything is stopped | look into $GAIT_HOME/stops; gait resume
+stop_state_invalid | both | the state of the kill switch is missing, or cannot be read or verified, so everything is stopped | restore it, or gait resume --reset
 stopped | both | the kill switch holds the call back | gait stop --list shows it; gait resume takes it back
 stopped_all | both | everything is stopped | gait resume --scope all
 stopped_identity | both | the caller is stopped | gait resume --scope identity NAME
@@ -382,13 +391,14 @@ rule_before | a column of gait policy simulate
 verdict_after | a column of gait policy simulate
 verdict_before | a column of gait policy simulate
 invalid_policy | an error code
+profile_not_met | an error code
 """)
 
 # Codes that are put together: each of these words after each beginning that has an entry in REASONS.
-BEGINNINGS = ("approval_token_", "approval_grant_", "stopped_")
+BEGINNINGS = ("approval_token_", "approval_grant_", "stopped_", "simulated_")
 ENDINGS = frozenset("approver_mismatch intent_mismatch not_exact not_yet_valid policy_mismatch scope_mismatch self_approved signature_invalid signature_missing".split())
 
-FIELDS = frozenset("at_least at_most intent_digest_basis require_approval schema_id schema_version tool_identity tool_output".split())
+FIELDS = frozenset("at_least at_most intent_digest_basis require_approval schema_version simulated_verdict tool_identity tool_output".split())
 
 # Environment variables that Gait reads: `name | meaning`.
 VARIABLES = table("""
@@ -480,6 +490,8 @@ EXIT_CODES = {
     "approvals list": "0 listed",
     "approvals show": "0 shown",
     "approvals revoke": "0 taken back",
+    "config show": "0 shown, 8 a trusted file was changed or is gone",
+    "config trust": "0 trusted, or no longer",
     "stop": "0 stopped, or with --list shown",
     "resume": "0 resumed, 2 a stop document does not verify",
     "integrations": _DONE,

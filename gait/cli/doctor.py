@@ -14,6 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     shared.common(parser)
     parser.add_argument("--policy", metavar="FILE", help="also check this policy")
+    parser.add_argument("--production-readiness", action="store_true", help="also check what the profile oss-prod asks for; give the gate's own options")
+    shared.key_options(parser)
+    shared.approval_key_options(parser)
+    shared.credential_options(parser)
+    shared.skill_options(parser)
     parser.add_argument("what", nargs="?", choices=("adoption",), help="adoption: count the commands in --from instead")
     parser.add_argument("--from", dest="logs", action="append", default=[], metavar="FILE", help="adoption: a log of commands; may be given again")
     parser.epilog = "Example: python3 -I gait.py doctor --policy policy.yaml"
@@ -27,6 +32,10 @@ def run(args: argparse.Namespace) -> int:
         return doctor_adoption.run(args)
     read_policy = (lambda: shared.read_policy(args.policy).policy.digest) if args.policy else None
     checks = doctor.check_installation(read_policy, check_hooks)
+    if args.production_readiness:
+        from . import doctor_production
+
+        checks = doctor_production.checks(args, checks)
     failed = [check for check in checks if check.status == "fail"]
     value: dict[str, object] = {"ok": not failed, "checks": [check.to_value() for check in checks]}
     width = max(len(check.name) for check in checks)

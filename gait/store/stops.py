@@ -121,7 +121,7 @@ def resume(home: str, ring: Keyring, scope: str, value: str, record: Callable[[S
         value = stops.normal_value(scope, value)
         if found.find(scope, value) is None:
             named = ", ".join(f"{entry.scope} {entry.value}".strip() for entry in found.entries) or "nothing"
-            raise InvalidInput(f"expected something that is stopped ({named}), got {scope} {value[:80]}".strip(), code="not_stopped")
+            raise InvalidInput(f"expected something that is stopped ({named}), got {scope} {value[:80]}".strip(), code="stop_not_found")
         kept = tuple(entry for entry in found.entries if (entry.scope, entry.value) != (scope, value))
         return _save(home, ring, found.sequence, kept, record)
 
