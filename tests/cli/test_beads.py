@@ -161,6 +161,8 @@ def test_usage(cli: Callable[..., Any], words: list[str]) -> None:
 def test_a_failure_half_way_says_what_is_done(cli: Callable[..., Any], world: Path) -> None:
     (world / "bin/half").write_text('#!/bin/sh\ncase "$*" in *gait:ef2d*) echo Error: full >&2; exit 1 ;; esac\nexec bd "$@"\n')
     (world / "bin/half").chmod(0o755)
+    done = cli("beads", golden("approval_claude_code"), *KEY, "--live", "--bd", "half", "--json")
+    assert done.code == 1 and done.value["error"].endswith("Error: full") and issues(world) == []
     done = cli("beads", golden("block_openai"), golden("approval_claude_code"), *KEY, "--live", "--bd", "half", "--json")
     assert done.code == 1 and "Error: full (the first 1 of 2 are done" in done.value["error"] and len(issues(world)) == 1
 

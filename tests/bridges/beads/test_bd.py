@@ -206,6 +206,13 @@ def race(world: World, environments: list[dict[str, str]], name: str = "bd") -> 
 # --- what is no bd, or a bad one ----------------------------------------------------------------------
 
 
+def test_what_bd_made_before_it_failed_is_found(world: World) -> None:
+    """Its answer is lost: the issue is there all the same, and is not made twice."""
+    path = str(program(world.folder / "bin/lossy", 'case "$1" in create) bd "$@" >/dev/null; exit 1 ;; esac\nexec bd "$@"'))
+    assert Program(path).file(one()) == ("gt-000", False) and len(world.issues) == 1
+    assert Program(path).file(one()) == ("gt-000", False) and len(world.issues) == 1
+
+
 def test_no_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("bd", "", str(tmp_path / "bd"), str(tmp_path)):
