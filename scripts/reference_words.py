@@ -69,6 +69,9 @@ digest_mismatch | the document was changed after it was signed | do not trust th
 directory_malformed | the archive's directory cannot be read | copy the archive again
 document_malformed | a document in the pack is not of the expected form | do not trust this pack
 document_too_large | a document in the pack is larger than allowed | do not trust this pack
+download_refused | the server answers with something else than the file | check the address
+download_too_large | a file of a pack is larger than allowed | do not install it
+download_unavailable | the server does not give the file now | try again later; with --pin, the cache stands in
 duplicate_id | a request has the id of one that is not answered yet | wait for the answer, or use another id
 edit_refused | a settings file could not be edited without changing something else | edit it by hand
 entries_overlap | two entries share bytes of the archive | do not trust this archive
@@ -118,7 +121,8 @@ headers_too_large | an HTTP request has too many or too long header fields | sen
 heartbeat_missing | for longer than its heartbeat the server gave no sign of life (a gap, no damage) | find out what ran then: nobody was on guard
 hidden_bytes | bytes lie between the archive's entries | do not trust this archive
 home_missing | there is no home folder | set HOME or GAIT_HOME
-host_not_allowed | the Host field names another server (DNS rebinding) | use the address that the server prints, or --allow-host
+host_not_allowed | a pack's address is on a host that is not allowed | add --allow-host if you trust it
+https_required | a pack's address is not https | name its https address
 incomplete_frame | an MCP message ended early | mend the client or the server that closed
 incomplete_request | an HTTP request ended early | send the whole request
 integer_out_of_range | a whole number is beyond 2^53-1, so that two calls could share one digest | send it as text
@@ -189,17 +193,20 @@ origin_not_allowed | a web page of another origin called | web pages may not cal
 output_failed | a hook's answer could not be written, so the host must not run the tool | look at the host: it closed the stream
 package_invalid | a package holds something else than regular files | copy the checkout anew
 package_missing | the folder skills/ is not beside this Gait | run it from a checkout or the vendored folder
+package_not_installed | the cache holds no such package | gait registry install
 parse_error | the bytes are no document of this format | correct the place in the message
 path_not_found | a pack's value has no member of this path | check the path against the recorded value
 path_required | the command needs --path | name the key ring
 permissions_too_open | others can read or write this file or folder | run the chmod in the message
 pin_malformed | a pin is not sha256: and 64 hex digits | copy the pin that the publisher gives
 pin_mismatch | a package is not the pinned one | do not install it; ask the publisher which of the two is right
+pin_missing | an installed package has no pin | install it again
 policy_missing | no policy is named, and none is where it should be | name one with --policy
 policy_not_loaded | the newest policy file is refused, and there is none before it | mend it; gait policy validate FILE
 predicate_not_shown | the predicate does not hold for the whole run, so there is nothing to reduce | name a predicate that the run shows
 profile_not_met | the options or the policy are not what --profile oss-prod asks for | the message names all that is missing; see docs/config.md
 public_key_malformed | this is no Ed25519 public key | name the file with the key
+publisher_not_allowed | the pack's publisher is not listed | add it to --publisher-allowlist if you trust it
 purpose_required | a key ring of more than one purpose is not meant here | name --purpose
 python_unknown | this Python or this copy of Gait cannot be named in a hook's line | run Gait by an absolute path; a zip application's name ends in .pyz
 real_tools_refused | a replay would run real tools | add the options in the message, in a sandbox
@@ -208,6 +215,7 @@ record_out_of_order | a journal's record has a sequence number out of order | do
 record_repeated | a journal's record is there twice | do not trust this journal
 record_too_large | a record is too large for a journal's line | send a smaller call
 records_missing | records are missing from a journal | do not trust this journal
+redirect_refused | the server redirects, which is not followed | name that address, and allow its host, if you trust it
 repeated_header | an HTTP header field is there twice | mend the client
 request_timeout | an HTTP request took too long to arrive | send it faster
 result_digest_mismatch | a result in the pack does not have the digest that the step names | do not trust this run
@@ -287,6 +295,7 @@ upstream_unreachable | the MCP server cannot be reached | check its address
 upstream_untrusted | the MCP server's certificate is not trusted | name its certificate authority, or mend the server
 value_mismatch | the value is not the one that was redacted | the claim does not hold
 verification_failed | a document did not prove what it claims | do not trust this document
+version_changed | an installed version is offered with another content | ask the publisher; then name the right one with --pin
 version_not_supported | an HTTP version that the server does not speak | use HTTP/1.1
 weak_key | the key has too few bytes | make one: gait keys init
 wrong_owner | another user owns this file or folder | run as that user, or run the chown in the message
@@ -399,6 +408,7 @@ BEGINNINGS = ("approval_token_", "approval_grant_", "stopped_", "simulated_")
 ENDINGS = frozenset("approver_mismatch intent_mismatch not_exact not_yet_valid policy_mismatch scope_mismatch self_approved signature_invalid signature_missing".split())
 
 FIELDS = frozenset("at_least at_most intent_digest_basis require_approval schema_version simulated_verdict tool_identity tool_output".split())
+FIELDS = frozenset("at_least at_most intent_digest_basis require_approval schema_version tool_identity tool_output".split())
 
 # Environment variables that Gait reads: `name | meaning`.
 VARIABLES = table("""
@@ -480,6 +490,11 @@ EXIT_CODES = {
     "keys verify": "0 usable, 2 a finding",
     "skill sign": "0 signed or listed, 2 the given signature is not of this package, 7 no key",
     "skill verify": _VERIFY,
+    "registry build": "0 written, 2 the given signature is not of this pack, 7 no key",
+    "registry sign": "0 signed, 2 a file or the given signature is not of this pack, 7 no key",
+    "registry install": "0 installed or there already, 1 the source is out of reach, 2 not what was pinned or signed, 8 host, publisher or version refused",
+    "registry list": "0 listed",
+    "registry verify": _VERIFY,
     "openclaw install": "0 installed and proven, 2 a check failed, 7 the package is missing, 8 something is in the way",
     "openclaw uninstall": "0 taken out, 8 something is in the way",
     "openclaw doctor": "0 as it should be, 2 a check failed",

@@ -33,6 +33,7 @@ COMMANDS = {
     "approvals": "list, show and revoke approvals",
     "keys": "make, rotate and check signing keys",
     "skill": "sign packages of skills, and verify them",
+    "registry": "build, install, list and verify signed packs",
     "openclaw": "install and check the OpenClaw skill and plugin",
     "stop": "stop a tool, an identity, a session or every call, at once",
     "resume": "let run again what was stopped",

@@ -53,3 +53,25 @@ class Progress:
         bar = f"{'#' * int(share * _WIDTH):{_WIDTH}}"
         rate = self._items / max(now - self._started, 0.001)
         print(f"\r\x1b[K[{bar}] {share:4.0%}  {self._items} {self._what}, {rate:.0f}/s", end="", file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A bar for one file after the other: called with a file's name, the bytes that are there, and all (below 0: not known)."""
+
+    def __init__(self) -> None:
+        self._next = monotonic() + _SECONDS
+        self._shown = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def __call__(self, path: str, done_bytes: int, total_bytes: int) -> None:
+        """Draw, five times a second; a file that is through leaves nothing on the screen."""
+        if not self._shown or (monotonic() < self._next and done_bytes < total_bytes):
+            return
+        self._next = monotonic() + _SECONDS
+        if total_bytes >= 0 and done_bytes >= total_bytes:
+            text = ""
+        elif total_bytes > 0:
+            share = done_bytes / total_bytes
+            text = f"[{'#' * int(share * _WIDTH):{_WIDTH}}] {share:4.0%}  {path}"
+        else:
+            text = f"{done_bytes} bytes  {path}"
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
