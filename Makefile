@@ -8,7 +8,7 @@ DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
 # .venv's own: it measures the processes that tests start.
 OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
 
-.PHONY: acceptance docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
+.PHONY: schemas-check acceptance docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
 	integration-openclaw integration-frameworks openclaw-skill-install test-adapter-parity test-beads-bridge matrix clean
 
@@ -49,11 +49,18 @@ fixtures-check: ## compare the golden evidence, changing nothing
 	@$(PYTHON) scripts/runpack_fixtures.py --check
 	@$(PYTHON) scripts/ed25519_fixtures.py --check
 
-docs: ## write the generated references anew: docs/cli.md, docs/errors.md, docs/reason-codes.md
+docs: ## write the generated pages anew: docs/cli.md, docs/errors.md, docs/reason-codes.md, docs/schemas/, the community index
 	@$(PYTHON) scripts/reference.py
+	@$(PYTHON) scripts/schemas.py
+	@$(PYTHON) scripts/validate_community_index.py --write
 
-docs-check: ## compare the generated references, changing nothing
+docs-check: ## compare the generated pages, changing nothing
 	@$(PYTHON) scripts/reference.py --check
+	@$(PYTHON) scripts/schemas.py --check
+	@$(PYTHON) scripts/validate_community_index.py
+
+schemas-check: ## hold docs/schemas and the documents in fixtures/ against the package jsonschema, where it is installed
+	@$(PYTHON) scripts/schemas.py --validate
 
 coverage: ## run the tests measured, subprocesses included; lines and branches are each held to COVERAGE_LEAST
 	@$(OWN); data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT; \

@@ -180,7 +180,7 @@ _READERS = frozenset("raw has first given at text required word integer boolean 
 
 
 def _field_names(tree: ast.Module) -> Iterator[ast.AST]:
-    """The constants that name a field: keys of objects, subscripts, what is asked of a reader, and parts of an error's path."""
+    """The constants that name a field or an error: keys of objects, subscripts, what is asked of a reader, an error's path and code."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             yield from (key for key in node.keys if key)
@@ -188,7 +188,7 @@ def _field_names(tree: ast.Module) -> Iterator[ast.AST]:
             yield from ast.walk(node.slice)
         elif isinstance(node, ast.Call) and _name(node.func) in _READERS:
             yield from node.args[:1] + node.args[1:2] * (_name(node.func) in ("getattr", "first"))
-        elif isinstance(node, ast.keyword) and node.arg == "path":
+        elif isinstance(node, ast.keyword) and node.arg in ("path", "code"):
             yield from ast.walk(node.value)
 
 

@@ -264,6 +264,7 @@ too_many_connections | the server has as many connections as it takes | try agai
 too_many_decisions | more refused decisions than can be looked at | name a later --since
 too_many_entries | an archive has too many entries | record less in one pack
 too_many_files | a folder holds more files than a package may have | name the package's own folder
+too_many_projects | more projects are trusted than are kept | gait config trust --remove in old ones
 too_many_requests | a session has too many requests that are not answered | wait for answers
 too_many_sessions | the gateway has as many sessions as it takes | end some, or raise --max-sessions
 too_many_signatures | a manifest has too many signatures | do not trust this pack
@@ -393,8 +394,6 @@ intent_invalid | a status of gait policy simulate
 no_decision | a status of gait policy simulate
 not_by_policy | a status of gait policy simulate
 not_captured | a status of gait policy simulate
-broker_answer_invalid | an error code
-invalid_usage | an error code
 rule_after | a column of gait policy simulate
 rule_before | a column of gait policy simulate
 verdict_after | a column of gait policy simulate
