@@ -188,8 +188,10 @@ def _field_names(tree: ast.Module) -> Iterator[ast.AST]:
             yield from ast.walk(node.slice)
         elif isinstance(node, ast.Call) and _name(node.func) in _READERS:
             yield from node.args[:1] + node.args[1:2] * (_name(node.func) in ("getattr", "first"))
-        elif isinstance(node, ast.keyword) and node.arg in ("path", "code"):
+        elif isinstance(node, ast.keyword) and node.arg == "path":
             yield from ast.walk(node.value)
+        elif isinstance(node, ast.Call) and _name(node.func) in error_classes():
+            yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
 
 
 def _decides(tree: ast.Module) -> bool:
