@@ -398,8 +398,6 @@ rule_after | a column of gait policy simulate
 rule_before | a column of gait policy simulate
 verdict_after | a column of gait policy simulate
 verdict_before | a column of gait policy simulate
-invalid_policy | an error code
-profile_not_met | an error code
 """)
 
 # Codes that are put together: each of these words after each beginning that has an entry in REASONS.
