@@ -91,10 +91,10 @@ integration-hooks: ## real Claude Code and Codex CLI behind hooks (npm; exit 77:
 	@$(PYTHON) scripts/integration_hooks.py $(ARGS)
 
 openclaw-skill-install: ## the OpenClaw package's layout and its installer, in a scratch folder
-	@sh scripts/test_openclaw_skill_install.sh
+	@PYTHON=$(PYTHON) sh scripts/test_openclaw_skill_install.sh
 
 test-beads-bridge: ## the Beads bridge over the fixture traces, dry and against a stand-in for bd
-	@sh scripts/test_beads_bridge.sh
+	@PYTHON=$(PYTHON) sh scripts/test_beads_bridge.sh
 
 test-adapter-parity: ## the packages in skills/: one contract for all of them, in a scratch folder
 	@PYTHON=$(PYTHON) sh scripts/test_adapter_parity.sh

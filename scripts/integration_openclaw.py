@@ -270,7 +270,7 @@ class Lab:
         while time.monotonic() < until:
             with socket.socket() as sock:
                 if sock.connect_ex(("127.0.0.1", self.port)) == 0:
-                    time.sleep(2)
+                    time.sleep(1)
                     return
             time.sleep(0.3)
 
@@ -344,7 +344,7 @@ def scenarios(lab: Lab, thorough: bool) -> Iterator[Scenario]:
 def _of_path(lab: Lab, name: str, calls: Calls, thorough: bool) -> Iterator[Scenario]:
     """What is decided on one path, and what comes of a Gait that is broken.  A turn goes through the gateway that /tools/invoke asks."""
     yield f"forbidden_and_allowed_{name}", lambda: decided(lab, calls)
-    if thorough or name != "gateway_turn":
+    if thorough or name in ("tools_invoke", "agent_exec"):
         yield f"corrupt_policy_{name}", lambda: with_policy(lab, "\0 not: [a policy", lambda: ran(lab, calls, UNDECIDED, allowed=False))
     if thorough or name == "tools_invoke":
         yield f"gait_gone_{name}", lambda: without_gait(lab, lambda: ran(lab, calls, UNDECIDED, allowed=False))
