@@ -5,7 +5,7 @@
 evaluate  one decision on a normalised intent, in policies of 10 to 10,000 rules
 pipeline  bytes -> intent -> decision -> signed trace record, all in memory
 allowance the same with what an allow uses up in its store on disk: a single-use approval token, a rate limit
-process   `gait gate eval` with the README's policy against a Python that only starts, for each Python found
+process   `gait gate eval` and `gait hook` with the README's policy against a Python that only starts, for each Python found
 modules   what `gait gate eval` loads
 
 Ratios are gates, since they hold on any machine, and the 2 ms of an allowance: --check exits 5 when one fails.
@@ -45,8 +45,10 @@ UNNAMED = 10  # rules without tool_names, which every call has to try
 MAX_GROWTH = 2.0  # p50 of evaluate at 10,000 rules / at 10
 MAX_ALLOWANCE_MS = 2.0  # p50 of a decision that uses something up
 MAX_START = 1.6  # gate eval / a Python that imports json, hashlib, hmac and argparse
+MAX_HOOK = 2.0  # gait hook / a Python that imports json, hashlib and hmac
 PYTHONS = ("3.9", "3.11", "3.13")
 BARE = "import json,hashlib,hmac,argparse"
+BARE_HOOK = "import json,hashlib,hmac"
 COUNT = """
 import sys
 sys.path.append(sys.argv[1])
@@ -66,6 +68,14 @@ INTENT = {
     "context": {"identity": "agent", "workspace": "/work", "risk_class": "medium", "session_id": "s-1"},
 }
 MCP_CALL = {"name": "files.read", "arguments": {"path": "/work/src/app.py", "encoding": "utf-8", "limit": 2000}}
+EVENT = {
+    "hook_event_name": "PreToolUse",
+    "tool_name": "Read",
+    "tool_input": {"file_path": "/work/src/app.py", "limit": 2000},
+    "cwd": "/work",
+    "session_id": "s-1",
+    "tool_use_id": "t-1",
+}
 MATCHING = {
     "name": "read-workspace",
     "priority": 50,
@@ -96,7 +106,10 @@ def main(arguments: list[str]) -> int:
         report["allowances"] = measure_allowances(rounds // 20, home)
     with tempfile.TemporaryDirectory() as folder:
         command = installed(Path(folder))
-        report["process"] = [measure_process(version, command, 5 if options.quick else 25) for version in PYTHONS]
+        pairs, event = 5 if options.quick else 25, json.dumps(EVENT).encode()
+        hook = [command[0], "hook", "claude-code", "--policy", command[4]]
+        report["process"] = [measure_process(version, command, BARE, pairs) for version in PYTHONS]
+        report["hook"] = [measure_process(version, hook, BARE_HOOK, pairs, event) for version in PYTHONS]
         report["modules"] = count_modules(command)
     report["gates"] = gates(report)
     Path(options.out).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -222,20 +235,20 @@ def find_python(version: str) -> str | None:
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
-def measure_process(version: str, command: list[str], rounds: int) -> dict[str, object]:
-    """Median wall time of `gate eval` and of a bare start, which take turns, and the median of their ratios."""
+def measure_process(version: str, command: list[str], bare: str, rounds: int, stdin: bytes = b"") -> dict[str, object]:
+    """Median wall time of a command and of a bare start, which take turns, and the median of their ratios."""
     python = find_python(version)
     if python is None:
         return {"python": version, "skipped": "not found"}
     precompile(python, Path(command[0]).parent)
-    eval_ms, bare_ms = [], []
+    command_ms, bare_ms = [], []
     for _ in range(rounds + 1):
-        bare_ms.append(wall_ms([python, "-I", "-c", BARE]))
-        eval_ms.append(wall_ms([python, "-I", *command]))
-    ratios = [left / right for left, right in zip(eval_ms[1:], bare_ms[1:])]  # the first pair fills the disk cache
+        bare_ms.append(wall_ms([python, "-I", "-c", bare]))
+        command_ms.append(wall_ms([python, "-I", *command], stdin))
+    ratios = [left / right for left, right in zip(command_ms[1:], bare_ms[1:])]  # the first pair fills the disk cache
     return {
         "python": version,
-        "gate_eval_ms": round(statistics.median(eval_ms), 1),
+        "command_ms": round(statistics.median(command_ms), 1),
         "bare_ms": round(statistics.median(bare_ms), 1),
         "ratio": round(statistics.median(ratios), 3),
     }
@@ -251,11 +264,11 @@ def precompile(python: str, folder: Path) -> None:
     subprocess.run(words, check=True)
 
 
-def wall_ms(words: list[str]) -> float:
+def wall_ms(words: list[str], stdin: bytes = b"") -> float:
     """Wall time of one process that must succeed."""
     environment = {**os.environ, "GAIT_HOME": str(Path(words[2]).parent / "home") if words[2] != "-c" else ""}
     started = perf_counter()
-    done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
+    done = subprocess.run(words, input=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
     taken = (perf_counter() - started) * 1000
     if done.returncode:
         raise SystemExit(f"bench: {' '.join(words)} exited {done.returncode}: {done.stderr.decode()[:400]}")
@@ -282,6 +295,8 @@ def gates(report: dict[str, object]) -> list[dict[str, object]]:
             found.append({"gate": f"allow with {row['what']}, p50 in ms", "ratio": round(row["p50_us"] / 1000, 3), "limit": MAX_ALLOWANCE_MS})
     for row in report["process"]:  # type: ignore[attr-defined]
         found.append({"gate": f"gate eval / bare start, Python {row['python']}", "ratio": row.get("ratio"), "limit": MAX_START})
+    for row in report["hook"]:  # type: ignore[attr-defined]
+        found.append({"gate": f"gait hook / bare start, Python {row['python']}", "ratio": row.get("ratio"), "limit": MAX_HOOK})
     return [{**gate, "ok": None if gate["ratio"] is None else gate["ratio"] <= gate["limit"]} for gate in found]
 
 
@@ -295,10 +310,11 @@ def table(report: dict[str, object]) -> list[str]:
         lines.append(f"{'bytes to signed record, ' + row['adapter']:34}{row['p50_us']:>10.1f}{row['p99_us']:>10.1f}")
     for row in report["allowances"]:  # type: ignore[attr-defined]
         lines.append(f"{'allow: ' + row['what']:34}{row['p50_us']:>10.1f}{row['p99_us']:>10.1f}")
-    lines += ["", f"{'':34}{'eval ms':>10}{'bare ms':>10}"]
-    for row in report["process"]:  # type: ignore[attr-defined]
-        figures = row.get("skipped") and f"{row['skipped']:>20}" or f"{row['gate_eval_ms']:>10.1f}{row['bare_ms']:>10.1f}"
-        lines.append(f"{'gate eval, Python ' + row['python']:34}{figures}")
+    lines += ["", f"{'':34}{'ms':>10}{'bare ms':>10}"]
+    for part, name in (("process", "gate eval"), ("hook", "gait hook")):
+        for row in report[part]:  # type: ignore[attr-defined]
+            figures = row.get("skipped") and f"{row['skipped']:>20}" or f"{row['command_ms']:>10.1f}{row['bare_ms']:>10.1f}"
+            lines.append(f"{name + ', Python ' + row['python']:34}{figures}")
     modules = report["modules"]
     lines += ["", f"modules loaded by gate eval: {modules['gait']} of Gait, {modules['total']} in all", ""]  # type: ignore[index]
     lines.append(f"{'gate':44}{'ratio':>8}{'limit':>8}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from ..formats.patterns import lazy
 from .inferred import Inferred
 
-_ENVELOPE = re.compile(r"^[ \t]*\*\*\* (Add File|Update File|Delete File|Move to): *([^\r\n]+)", re.MULTILINE)
-_UNIFIED = re.compile(r"^(?:\+\+\+|---) +([^\t\r\n]+)", re.MULTILINE)
-_GIT = re.compile(r"^(?:rename|copy) (from|to) +([^\r\n]+)", re.MULTILINE)
-_MARK = re.compile(r"^[ \t]*\*\*\* (?:Begin Patch|Add File|Update File|Delete File|Move to)", re.MULTILINE)
+_ENVELOPE = lazy(r"^[ \t]*\*\*\* (Add File|Update File|Delete File|Move to): *([^\r\n]+)", re.MULTILINE)
+_UNIFIED = lazy(r"^(?:\+\+\+|---) +([^\t\r\n]+)", re.MULTILINE)
+_GIT = lazy(r"^(?:rename|copy) (from|to) +([^\r\n]+)", re.MULTILINE)
+_MARK = lazy(r"^[ \t]*\*\*\* (?:Begin Patch|Add File|Update File|Delete File|Move to)", re.MULTILINE)
 
 
 def is_patch(text: str) -> bool:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 
 from ..errors import InvalidInput
 from ..formats.documents import NamedTuple
+from ..formats.patterns import lazy
 from . import values
 from .inferred import Inferred
 from .targets import MAX_BRACES, MAX_SHELL_DEPTH
 
-_PARTS = re.compile(
+_PARTS = lazy(
     r"""(?P<space>[ \t\r\f\v]+)
     |(?P<end>[;&|()\n])
     |(?P<to>>+)|(?P<from><+)
@@ -29,26 +30,26 @@ _PARTS = re.compile(
     |(?P<plain>[^\s;&|()<>\\'"$`]+)""",
     re.VERBOSE,
 )
-_DOUBLE_ESCAPE = re.compile(r"\\([$`\"\\\n])")
-_VARIABLE = re.compile(r"\$(?:\{[^}\s]*\}?|[A-Za-z_]\w*|[0-9@*])")
+_DOUBLE_ESCAPE = lazy(r"\\([$`\"\\\n])")
+_VARIABLE = lazy(r"\$(?:\{[^}\s]*\}?|[A-Za-z_]\w*|[0-9@*])")
 _HARMLESS = frozenset(("$", "$?", "$$", "$#", "$!", "$-"))
-_ANSI = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|0?([0-7]{1,3})|([\s\S]))")
+_ANSI = lazy(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|0?([0-7]{1,3})|([\s\S]))")
 _ANSI_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
-_ENCODED = re.compile(r"\\(?:x[0-9A-Fa-f]|0?[0-7]{2}|u[0-9A-Fa-f]|U[0-9A-Fa-f])")
-_WINDOWS = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z]:\\|\\\\[\w.-]{1,64}\\[\w$]|%\w{1,64}%\\|\.\.\\|\$env:\w)[^\s\"'<>|;&]*")
-_FRAGMENT = re.compile(r"[=:,@'\"()\[\]{}+;|<>`\s]+")
-_NESTED = re.compile(r"[\s;&|<>()\\'\"$`]")
-_NETWORK_PATH = re.compile(r"/dev/(?:tcp|udp)/([^/\s]+)")
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,40}:[/\\]{2}[^\s\"'`<>]*")
-_DOTTED_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+\.?(?::\d{1,5})?(?:/\S*)?")
-_SINGLE_NAME = re.compile(r"(?:\w[\w.-]{0,63}@)?[A-Za-z0-9][\w-]{0,62}(?::\d{1,5})?")
-_REMOTE = re.compile(r"(?:[\w.+-]{1,64}@)?([\w.-]{1,253}):(?!\d+(?:/|$))\S*$")
-_NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d{5,10}|\d+(?=\.))(?:\.(?:0[xX][0-9a-fA-F]+|\d+)){0,3}(?::\d+)?(?:/\S*)?")
+_ENCODED = lazy(r"\\(?:x[0-9A-Fa-f]|0?[0-7]{2}|u[0-9A-Fa-f]|U[0-9A-Fa-f])")
+_WINDOWS = lazy(r"(?<![A-Za-z0-9])(?:[A-Za-z]:\\|\\\\[\w.-]{1,64}\\[\w$]|%\w{1,64}%\\|\.\.\\|\$env:\w)[^\s\"'<>|;&]*")
+_FRAGMENT = lazy(r"[=:,@'\"()\[\]{}+;|<>`\s]+")
+_NESTED = lazy(r"[\s;&|<>()\\'\"$`]")
+_NETWORK_PATH = lazy(r"/dev/(?:tcp|udp)/([^/\s]+)")
+_BRACES = lazy(r"\{([^{}]*)\}")
+_URL = lazy(r"[A-Za-z][A-Za-z0-9+.\-]{1,40}:[/\\]{2}[^\s\"'`<>]*")
+_DOTTED_NAME = lazy(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+\.?(?::\d{1,5})?(?:/\S*)?")
+_SINGLE_NAME = lazy(r"(?:\w[\w.-]{0,63}@)?[A-Za-z0-9][\w-]{0,62}(?::\d{1,5})?")
+_REMOTE = lazy(r"(?:[\w.+-]{1,64}@)?([\w.-]{1,253}):(?!\d+(?:/|$))\S*$")
+_NUMBER = lazy(r"(?:0[xX][0-9a-fA-F]+|\d{5,10}|\d+(?=\.))(?:\.(?:0[xX][0-9a-fA-F]+|\d+)){0,3}(?::\d+)?(?:/\S*)?")
 
-_INTERESTING = re.compile(r"[{/\\~$.:*?\[@=`]")
-_ROOT = re.compile(r"[/~]|\.\.")
-_OPTION = re.compile("-[A-Za-z]")
+_INTERESTING = lazy(r"[{/\\~$.:*?\[@=`]")
+_ROOT = lazy(r"[/~]|\.\.")
+_OPTION = lazy("-[A-Za-z]")
 
 _FETCHERS = frozenset(
     """curl wget http https httpie xh aria2c lynx w3m links elinks fetch rsync scp socat openssl invoke-webrequest
@@ -115,7 +116,7 @@ def scan_code(found: Inferred, text: str) -> None:
             scan(found, literal, 1)
 
 
-_LITERAL = re.compile(r"""'((?:[^'\\\n]|\\[\s\S])*)'?|"((?:[^"\\\n]|\\[\s\S])*)"?|`((?:[^`\\]|\\[\s\S])*)`?""")
+_LITERAL = lazy(r"""'((?:[^'\\\n]|\\[\s\S])*)'?|"((?:[^"\\\n]|\\[\s\S])*)"?|`((?:[^`\\]|\\[\s\S])*)`?""")
 
 
 def decode(text: str) -> str:

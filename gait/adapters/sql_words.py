@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 
+from ..formats.patterns import lazy
 from . import shell_words, values
 from .inferred import Inferred
 
-_COMMENT = re.compile(r"--[^\n]*|/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/)?")
-_TOKEN = re.compile(r"[\w$]+(?:[\"`\]]?\s*\.\s*[\"`\[]?[\w$]+)*|[,()]")
-_QUOTE = re.compile(r"['\"]")
-_PLACE = re.compile(r"[/\\~$%.]|::|file:|localhost", re.IGNORECASE)
-_PROGRAM = re.compile(r"\b(?:program|xp_cmdshell|sys_exec|system)\b", re.IGNORECASE)
-_VERB = re.compile(
+_COMMENT = lazy(r"--[^\n]*|/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/)?")
+_TOKEN = lazy(r"[\w$]+(?:[\"`\]]?\s*\.\s*[\"`\[]?[\w$]+)*|[,()]")
+_QUOTE = lazy(r"['\"]")
+_PLACE = lazy(r"[/\\~$%.]|::|file:|localhost", re.IGNORECASE)
+_PROGRAM = lazy(r"\b(?:program|xp_cmdshell|sys_exec|system)\b", re.IGNORECASE)
+_VERB = lazy(
     r"\W*(?:select|insert|update|delete|drop|truncate|alter|create|copy|with|replace|merge|grant|revoke|attach|load|call|exec|"
     r"execute|explain|describe|pragma|show|set|do|begin|vacuum|table|values)\b",
     re.IGNORECASE,

@@ -6,10 +6,10 @@ The walk over the arguments is inference.py; the meaning of one text is values.p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from ..formats.documents import TYPE_CHECKING, NamedTuple
+from ..formats.patterns import lazy
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -219,8 +219,8 @@ KNOWN_TOOLS: Mapping[str, Tool] = {
     "create_repository": Tool("create", {"name": "repo"}),
 }  # fmt: skip
 
-_TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\x00-\x7f]+")
-_SEGMENT = re.compile(r"__|[/.:]")
+_TOKEN = lazy(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\x00-\x7f]+")
+_SEGMENT = lazy(r"__|[/.:]")
 # `readfile`, `deletefile`: run-together names.  Short verbs are not here: `listener` lists nothing.
 _PREFIXES = "read write delete remove update create search fetch execute append rename truncate unlink".split()
 

@@ -9,43 +9,44 @@ import re
 from collections.abc import Iterator
 
 from ..formats import paths
+from ..formats.patterns import lazy
 from .targets import MAX_PATH
 
 Pair = tuple[str, str]
 
 _EDGES = "".join(map(chr, range(33)))
 _BREAKS = str.maketrans("", "", "\t\n\r")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,40}:(?=[/\\]{2})")
-_SCHEME_RUN = re.compile(r"[A-Za-z0-9+.\-]+(:[/\\]{2})?")
-_LETTER = re.compile("[A-Za-z]")
-_SLASHES = re.compile(r":[/\\]{2}")
-_RUN = re.compile(r"[^\s\"'`<>]*")
+_SCHEME = lazy(r"[A-Za-z][A-Za-z0-9+.\-]{1,40}:(?=[/\\]{2})")
+_SCHEME_RUN = lazy(r"[A-Za-z0-9+.\-]+(:[/\\]{2})?")
+_LETTER = lazy("[A-Za-z]")
+_SLASHES = lazy(r":[/\\]{2}")
+_RUN = lazy(r"[^\s\"'`<>]*")
 # Browsers read `http:host` and `http:\host` as they read `http://host` (WHATWG URL, special schemes).
-_SPECIAL = re.compile(r"(?:https?|wss?|ftp):", re.IGNORECASE)
-_FILE = re.compile(r"(?<![A-Za-z0-9])file:[^\s\"'`<>]+", re.IGNORECASE)
-_EMPTY_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,40}:[/\\]{2}([/\\].+)")
-_ROOTED = re.compile(
+_SPECIAL = lazy(r"(?:https?|wss?|ftp):", re.IGNORECASE)
+_FILE = lazy(r"(?<![A-Za-z0-9])file:[^\s\"'`<>]+", re.IGNORECASE)
+_EMPTY_AUTHORITY = lazy(r"[A-Za-z][A-Za-z0-9+.\-]{0,40}:[/\\]{2}([/\\].+)")
+_ROOTED = lazy(
     r"/|~(?:[/\\]|[A-Za-z_][\w.-]*(?:[/\\]|$)|$)|\.\.(?:[/\\]|$)|\.[/\\]|[A-Za-z]:[\\/]|\\\\|\$[A-Za-z_{(]|%[A-Za-z_]\w*%|`"
 )
-_DOTTED = re.compile(r"(?:^|[/\\])\.{1,2}[A-Za-z_]|[/\\]\.\.(?:[/\\]|$)")
-_WITH_EXTENSION = re.compile(r"[^\s:]*[/\\][^\s:/\\]*\.[A-Za-z]\w{0,7}")
-_IPV4 = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d{1,10})(?:\.(?:0[xX][0-9a-fA-F]+|\d{1,10})){3}(?::\d+)?(?:[/?#]\S*)?")
-_IPV6 = re.compile(r"\[[0-9A-Fa-f:.%]+\](?::\d+)?(?:[/?#]\S*)?|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*")
-_HOST = re.compile(r"(?:[\w.+-]+@)?([^\W_](?:[\w-]|\.(?=[\w-]))*)\.?(?::\d{1,5})?(?:[/?#]\S*)?")
-_SCP = re.compile(r"[\w.+-]{1,64}@([\w.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):")
+_DOTTED = lazy(r"(?:^|[/\\])\.{1,2}[A-Za-z_]|[/\\]\.\.(?:[/\\]|$)")
+_WITH_EXTENSION = lazy(r"[^\s:]*[/\\][^\s:/\\]*\.[A-Za-z]\w{0,7}")
+_IPV4 = lazy(r"(?:0[xX][0-9a-fA-F]+|\d{1,10})(?:\.(?:0[xX][0-9a-fA-F]+|\d{1,10})){3}(?::\d+)?(?:[/?#]\S*)?")
+_IPV6 = lazy(r"\[[0-9A-Fa-f:.%]+\](?::\d+)?(?:[/?#]\S*)?|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*")
+_HOST = lazy(r"(?:[\w.+-]+@)?([^\W_](?:[\w-]|\.(?=[\w-]))*)\.?(?::\d{1,5})?(?:[/?#]\S*)?")
+_SCP = lazy(r"[\w.+-]{1,64}@([\w.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):")
 MAX_HOST = 1024
-_HOST_SIGN = re.compile(r"[.:]|localhost", re.IGNORECASE)  # every host has one: it saves most words the other expressions
+_HOST_SIGN = lazy(r"[.:]|localhost", re.IGNORECASE)  # every host has one: it saves most words the other expressions
 # Last labels that make a dotted word a host where nothing else says so; `py`, `md`, `sh`, `rs` are files far more often.
 _TOP_LEVELS = frozenset(
     """com net org io dev app ai co internal local localhost localdomain lan corp cloud example test info biz xyz me ru cn de uk
     fr nl eu us ca au jp br ch se site online top gg ly link click live tech store onion arpa gov edu mil zone host run""".split()
 )
-_WORD = re.compile(r"[^\s\"'`(){}\[\]=,;|]+")
-_MARKED = re.compile(r"[/\\~$%.]")
-_PLAIN = re.compile("[A-Za-z0-9 _-]*")
-_SEVERAL = re.compile(r"""[\s,;|=(\["'`]""")
-_IPV4_WORD = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
-_SEPARATORS = re.compile(r"[\s,;:|]+")
+_WORD = lazy(r"[^\s\"'`(){}\[\]=,;|]+")
+_MARKED = lazy(r"[/\\~$%.]")
+_PLAIN = lazy("[A-Za-z0-9 _-]*")
+_SEVERAL = lazy(r"""[\s,;|=(\["'`]""")
+_IPV4_WORD = lazy(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
+_SEPARATORS = lazy(r"[\s,;:|]+")
 
 
 def urls(text: str) -> Iterator[Pair]:

@@ -7,14 +7,14 @@ or a URL's query.  Left out: the arguments, auth_context, commands (their digest
 from __future__ import annotations
 
 import hashlib
-import re
 
 from ..formats import hosts
+from ..formats.patterns import lazy
 
 Record = dict[str, object]
 
-_DIGEST = re.compile("sha256:[0-9a-f]{64}")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/?#\\]*@)?([^?#]*)")
+_DIGEST = lazy("sha256:[0-9a-f]{64}")
+_URL = lazy(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/?#\\]*@)?([^?#]*)")
 
 
 def reference(document: Record) -> Record | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from itertools import compress
 
 from ..formats.documents import NamedTuple
 from ..formats.fields import Fields, lower, refuse
+from ..formats.patterns import lazy
 
 VERIFIED = "verified"
 
-_DIGEST = re.compile("[0-9a-f]{64}")
+_DIGEST = lazy("[0-9a-f]{64}")
 
 
 class SkillProvenance(NamedTuple):

@@ -9,11 +9,11 @@ The algorithm belongs to the key, never to the document.
 from __future__ import annotations
 
 import hmac
-import re
 
 from ..errors import GaitError, InvalidInput, VerificationFailed
 from ..formats import jcs
 from ..formats.documents import TYPE_CHECKING
+from ..formats.patterns import lazy
 from ..formats.strict_json import type_name
 from .keys import Key, Keyring, base64_dumps, base64_loads, require_purpose
 
@@ -51,7 +51,7 @@ PUBLIC = {
 }
 
 _NAMES = {"alg", "key_id", "sig", "signed_digest"}
-_DIGEST = re.compile("[0-9a-f]{64}")
+_DIGEST = lazy("[0-9a-f]{64}")
 _SIG_BYTES = 32
 _ED25519 = "ed25519"  # and its signatures' size, without importing the curve into every process
 _ED25519_BYTES = 64

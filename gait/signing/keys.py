@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import binascii
 import hmac
-import re
 
 from ..formats.documents import NamedTuple
 from ..errors import InvalidInput
 from ..formats import timestamps
 from ..formats.fields import show
+from ..formats.patterns import lazy
 from ..formats.strict_json import type_name
 
 SCHEMA_ID = "gait.signing.keyring"
@@ -26,7 +26,7 @@ MAX_KEYS = 100
 _ID_TEXT = b"gait.key-id.v1"
 _RING_NAMES = ("schema_id", "schema_version", "purpose", "active", "keys")
 _KEY_NAMES = ("key_id", "secret", "created_at")
-_SHOWN_NAME = re.compile("[a-z_]{1,32}")
+_SHOWN_NAME = lazy("[a-z_]{1,32}")
 _Path = tuple["str | int", ...]
 
 

@@ -6,11 +6,10 @@ A record is a trace (`gait.gate.trace`) or an event (`gait.journal.event`), with
 
 from __future__ import annotations
 
-import re
-
 from ...errors import GaitError, InvalidInput, VerificationFailed
 from ...formats.documents import NamedTuple
 from ...formats.fields import Fields, refuse
+from ...formats.patterns import lazy
 from ...formats.timestamps import loads as read_time
 from ...gate import trace
 from ...signing import envelope
@@ -34,8 +33,8 @@ FIRST_DIGEST = "0" * 64
 MAX_LINE_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 
-_CHAIN = re.compile("[a-z0-9-]{1,64}")
-_DIGEST = re.compile("[0-9a-f]{64}")
+_CHAIN = lazy("[a-z0-9-]{1,64}")
+_DIGEST = lazy("[0-9a-f]{64}")
 _EVENT_NAMES = {"schema_id", "schema_version", "created_at", "event", "details", "signature", *LINKS}
 
 
