@@ -405,7 +405,6 @@ BEGINNINGS = ("approval_token_", "approval_grant_", "stopped_", "simulated_")
 ENDINGS = frozenset("approver_mismatch intent_mismatch not_exact not_yet_valid policy_mismatch scope_mismatch self_approved signature_invalid signature_missing".split())
 
 FIELDS = frozenset("at_least at_most intent_digest_basis require_approval schema_version simulated_verdict tool_identity tool_output".split())
-FIELDS = frozenset("at_least at_most intent_digest_basis require_approval schema_version tool_identity tool_output".split())
 
 # Environment variables that Gait reads: `name | meaning`.
 VARIABLES = table("""

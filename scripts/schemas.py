@@ -22,6 +22,7 @@ from gait.gate import approval_fields, approval_grants, approval_tokens, credent
 from gait.guard import pack as guard  # noqa: E402
 from gait.mcp import lock as mcp_lock  # noqa: E402
 from gait.mcp import unwrap as mcp_gateway  # noqa: E402
+from gait.registry import manifest as registry  # noqa: E402
 from gait.regress import fixture as regress  # noqa: E402
 from gait.regress import graders, result  # noqa: E402
 from gait.runpack import model  # noqa: E402
@@ -511,13 +512,30 @@ OPERATIONAL_EVENT = document("Operational event: a line of GAIT_OPERATIONAL_LOG"
 
 # --- packages and the index ----------------------------------------------------------------------
 
-SKILL_MANIFEST = document(
-    *("OpenClaw package manifest: skill_manifest.json", "gait.openclaw.skill_manifest"),
+_PLAIN: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$"}
+_PACK_FILES = listed(shape({"path": SOME_TEXT, "sha256": DIGEST}), 1, registry.MAX_FILES)
+REGISTRY_PACK = document(
+    *("Registry pack: registry_pack.json", registry.PACK, {"pack_name": _PLAIN, "pack_version": _PLAIN, "artifacts": _PACK_FILES}),
     {
-        **{"name": {"const": "gait-gate"}, "framework": {"const": "openclaw"}, "version": SOME_TEXT, "entrypoint": SOME_TEXT, "plugin": OBJECT},
-        **{"requires": OBJECT, "files": FILES, "package_digest": DIGEST, "signatures": listed(OBJECT)},
+        **{"created_at": TIME, "producer_version": TEXT, "pack_type": SOME_TEXT, "publisher": SOME_TEXT, "source": SOME_TEXT, "risk_class": TEXT},
+        **{"use_case": TEXT, "signatures": listed(ANY_SIGNATURE)},
     },
+    version=PUBLISHED_VERSION,
 )
+SKILL_MANIFEST = {
+    "title": "Skill manifest: skill_manifest.json",
+    **shape(
+        {
+            **{"schema_id": words(registry.SKILL, registry.OPENCLAW_SKILL), "schema_version": PUBLISHED_VERSION, "name": _PLAIN, "version": _PLAIN},
+            **{"files": _PACK_FILES, "package_digest": DIGEST},
+        },
+        {
+            **{"publisher": TEXT, "source": TEXT, "framework": TEXT, "entrypoint": TEXT, "plugin": OBJECT, "requires": OBJECT},
+            **{"signatures": listed(ANY_SIGNATURE)},
+        },
+    ),
+    "description": "package_digest must be that of the files. That of OpenClaw's package names its plugin too.",
+}
 OPENCLAW_INSTALL = document(
     *("OpenClaw install record: install.json", "gait.openclaw.install"),
     {"made_folders": TEXTS, "made_config": TEXTS, "policy_sha256": TEXT, "plugin_dir": TEXT},
@@ -537,7 +555,7 @@ SCHEMAS: dict[str, Schema] = {
     **{"approval_revocation": APPROVAL_REVOCATION, "approval_audit_record": AUDIT, "broker_credential_request": BROKER_REQUEST},
     **{"broker_credential_answer": BROKER_ANSWER, "broker_credential_record": BROKER_RECORD, "stops": STOPS, "mcp_lock": MCP_LOCK},
     **{"mcp_gateway": MCP_GATEWAY, "evaluate_request": EVALUATE_REQUEST, "answer": ANSWER, "error": ERROR, "adoption_event": ADOPTION_EVENT},
-    **{"operational_event": OPERATIONAL_EVENT, "skill_manifest": SKILL_MANIFEST, "openclaw_install": OPENCLAW_INSTALL},
+    **{"operational_event": OPERATIONAL_EVENT, "registry_pack": REGISTRY_PACK, "skill_manifest": SKILL_MANIFEST, "openclaw_install": OPENCLAW_INSTALL},
     **{"community_index": COMMUNITY_INDEX, "config": CONFIG, "config_trust": CONFIG_TRUST},
 }
 

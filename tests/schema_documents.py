@@ -24,6 +24,7 @@ from gait.gate import approval_grants, approval_tokens, credential, facts, inten
 from gait.gate.approval_fields import Approver
 from gait.mcp import lock as mcp_lock
 from gait.mcp import unwrap as mcp_gateway
+from gait.registry import manifest as registry
 from gait.regress import fixture as regress
 from gait.runpack import model
 from gait.runpack import record as run_record
@@ -265,7 +266,8 @@ GOOD: dict[str, Callable[[], Found]] = {
     "error": lambda: [*all_errors(), *(item for item in goldens("answer.json") if not item[1]["ok"])],  # type: ignore[index]
     "adoption_event": lambda: [("adoption.log", value) for value in scratch()["adoption.log"]],  # type: ignore[attr-defined]
     "operational_event": lambda: [("operational.log", value) for value in scratch()["operational.log"]],  # type: ignore[attr-defined]
-    "skill_manifest": lambda: [("skill_manifest.json", load(ROOT / "skills/openclaw/skill_manifest.json"))],
+    "skill_manifest": lambda: [(str(path.relative_to(ROOT)), load(path)) for path in sorted((ROOT / "skills").rglob("skill_manifest.json"))],
+    "registry_pack": lambda: [("pack", registry.pack({"a.yaml": "a" * 64}, "policies", "1.0.0", "2026-02-05T00:00:00Z", "1.8.0", pack_type="policy").value)],
     "openclaw_install": install,
     "config": lambda: [("config.yaml", yaml_subset.loads(CONFIG.encode(), "config.yaml"))],
     "config_trust": lambda: scratch_files("home/trusted_projects.json"),
@@ -356,6 +358,7 @@ READERS: dict[str, Callable[[object], object]] = {
     **{"runpack_result": _of(model.read_result), "runpack_refs": _of(model.read_refs), "regress_config": regress.read_config},
     **{"regress_fixture": regress.read_fixture, "keyring": keys.read, "approval_token": _token, "approval_grant": _grant},
     **{"stops": _unsigned(stops.read), "mcp_lock": mcp_lock.read, "mcp_gateway": mcp_gateway.read, "adoption_event": _usage},
+    **{"registry_pack": _of(registry.read), "skill_manifest": _of(registry.read)},
     "config": lambda value: config.read(json.dumps(value).encode(), "/w/.gait/config.yaml"),
     **{"operational_event": _usage, "community_index": _index, "broker_credential_answer": lambda value: credential.read_answer(json.dumps(value).encode())},
 }
