@@ -37,8 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--trace", metavar="FILE", help="approve the call of this trace, which must verify")
+    what.add_argument("--trace-id", metavar="HEX", help="approve the call that a decision of --journal is about, such as a refusal names it")
     what.add_argument("--intent-digest", metavar="HEX", help="approve the call with this digest, which you cannot see: prefer --trace")
     what.add_argument("--grant", action="store_true", help="approve every call of --tool by --identity that --arg-constraint allows")
+    option("--journal", metavar="DIR", help="the journal that holds the decision of --trace-id; it must verify")
     option("--policy-digest", metavar="HEX", help="the policy that asked (--intent-digest), or the only one a grant holds under")
     option("--scope", action="append", default=[], metavar="tool:NAME", help="the tool it is for (default: that of the trace); may be repeated")
     option("--tool", metavar="NAME", help="the tool of a grant")
@@ -93,7 +95,9 @@ def _token(args: argparse.Namespace, key: Key) -> _Made:
     for name in ("tool", "identity", "arg_constraint"):
         if getattr(args, name):
             raise _usage(f"--{name.replace('_', '-')}", "is for --grant")
-    if args.trace is not None:
+    if args.journal is not None and args.trace_id is None:
+        raise _usage("--journal", "is for --trace-id")
+    if args.trace is not None or args.trace_id is not None:
         intent_digest, policy_digest, scope = _of_trace(args)
     else:
         intent_digest, policy_digest, scope = args.intent_digest, args.policy_digest or "", []
@@ -104,13 +108,36 @@ def _token(args: argparse.Namespace, key: Key) -> _Made:
     return _Made("token", token.token_id, _signed(lambda: sign_token(token, key)))
 
 
-def _of_trace(args: argparse.Namespace) -> tuple[str, str, list[str]]:
-    """The digests and the tool of a trace that waits for an approval, once a person has seen it."""
+def _record(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    """The verified decision to approve, and what errors call it."""
+    if args.trace_id is not None:
+        return _of_journal(args), args.trace_id
     from .trace import verified
 
     source = shared.source_name(args.trace)
     record = strict_json.loads_object(shared.read_input(args.trace, _MAX_TRACE_BYTES, "a trace"), source, _MAX_TRACE_BYTES)
     verified(args, record, source)
+    return record, source
+
+
+def _of_journal(args: argparse.Namespace) -> dict[str, object]:
+    """The last decision with the id in a journal, all of which verifies."""
+    from .evidence_sources import JournalTraces
+
+    if args.journal is None:
+        raise _usage("--trace-id", "needs --journal DIR")
+    ring = shared.verifying_keys(args).ring
+    found = None
+    for found in JournalTraces(args.journal, ring).of_run((args.trace_id,), {}):
+        pass
+    if found is None:
+        raise InvalidInput("expected the trace_id of a decision in this journal, got another", where=args.trace_id[:40], code="decision_not_found")
+    return found
+
+
+def _of_trace(args: argparse.Namespace) -> tuple[str, str, list[str]]:
+    """The digests and the tool of a trace that waits for an approval, once a person has seen it."""
+    record, source = _record(args)
     if record["verdict"] != "require_approval":
         message = f"expected a call that waits for an approval, got one that was answered {str(record['verdict'])[:40]}"
         raise InvalidInput(message, where=source, hint="only require_approval can be approved", code="approval_not_required")

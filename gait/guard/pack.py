@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from .. import __version__
 from ..formats import jcs
@@ -48,7 +48,6 @@ class Evidence(NamedTuple):
     journal: Record | None = None
     window: Mapping[str, str] = {}
     template: str = ""
-    approvals: Sequence[Record] = ()
 
 
 class Written(NamedTuple):
@@ -65,14 +64,14 @@ def run_name(run_id: str) -> str:
 
 def write(out: BinaryIO, evidence: Evidence, survey: Survey, key: Key, created_at: str) -> Written:
     """Write a signed pack.  `survey` has seen the steps and the traces."""
-    summary = survey.value(given(evidence))
+    summary = survey.value(given(evidence, len(survey.approvals)))
     run_id = evidence.run.manifest.run_id
     head: Record = {"schema_version": SCHEMA_VERSION, "created_at": created_at, "producer_version": __version__, "run_id": run_id}
     contents = [
         writer.measure(run_name(run_id), lambda: _file(evidence.run.file)),
         writer.measure(TRACES_NAME, evidence.traces),
         _small(JOURNAL_NAME, jcs.dumps({"schema_id": JOURNAL, **head, **(evidence.journal or {"chains": None, "heads": []})})),
-        _small(APPROVALS_NAME, jcs.dumps({"schema_id": APPROVALS, **head, "approvals": list(evidence.approvals)})),
+        _small(APPROVALS_NAME, jcs.dumps({"schema_id": APPROVALS, **head, "approvals": survey.approvals})),
         _small(SUMMARY_NAME, jcs.dumps({"schema_id": SUMMARY, **head, **summary})),
         _small(MARKDOWN_NAME, markdown.page(summary).encode("utf-8")),
         _small(PAGE_NAME, page.page(summary, __version__).encode("utf-8")),
@@ -86,11 +85,11 @@ def write(out: BinaryIO, evidence: Evidence, survey: Survey, key: Key, created_a
     return Written(manifest, summary)
 
 
-def given(evidence: Evidence) -> Given:
+def given(evidence: Evidence, approvals: int) -> Given:
     """What the summary is about."""
     manifest, chains = evidence.run.manifest, (evidence.journal or {}).get("chains")
     about = (evidence.kind, manifest.run_id, manifest.digest, manifest.capture_mode, evidence.run.report.signature)
-    return Given(*about, evidence.template, evidence.window, chains, len(evidence.approvals))  # type: ignore[arg-type]
+    return Given(*about, evidence.template, evidence.window, chains, approvals)  # type: ignore[arg-type]
 
 
 def _signed(manifest: Record, key: Key) -> Record:

@@ -37,12 +37,16 @@ class Given(NamedTuple):
     approvals: int
 
 
+_OF_APPROVALS = ("trace_id", "created_at", "tool_name", "approval_token_ref", "approval_grant_ref", "approval_audit")
+
+
 class Survey:
     """`step` every step of the run, `trace` every trace of it, `around` every other trace; then `value`."""
 
     def __init__(self) -> None:
         self.steps = 0
         self.decisions: dict[str, str] = {}  # trace_id -> verdict, of the run
+        self.approvals: list[Record] = []  # those that the traces rest on
         self._traced: set[str] = set()
         self._all: list[Record] = []
         self._refused: list[Record] = []
@@ -87,6 +91,9 @@ class Survey:
         """Take note of a signed decision of the run."""
         self._traces += 1
         self._traced.add(str(record["trace_id"]))
+        reasons = record.get("reason_codes")
+        if type(reasons) is list and _GRANTED in reasons:
+            self.approvals.append({name: record[name] for name in _OF_APPROVALS if name in record})
 
     def around(self, record: Record) -> None:
         """Take note of a signed decision that is not of the run."""

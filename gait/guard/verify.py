@@ -226,6 +226,8 @@ class _Audit:
         except (AttributeError, KeyError, TypeError, ValueError):  # the journal's chains or the window are not what a summary is made of
             self._found.add("document_malformed", pack.SUMMARY_NAME, "expected evidence that can be summarised, got another form")
             return
+        if approvals.get("approvals") != self._survey.approvals:
+            self._found.add("approvals_mismatch", pack.APPROVALS_NAME, "expected the approvals that the traces say, got others")
         if jcs.dumps(summary) != jcs.dumps({**{name: summary.get(name) for name in _HEAD_NAMES}, **computed}):
             self._found.add("summary_mismatch", pack.SUMMARY_NAME, "expected what the evidence says, got something else")
         for name, data in expected.items():

@@ -96,6 +96,22 @@ def test_one_exact_try_may_be_bound(cli, policy, ring, tmp_path):
     assert [evaluate(cli, tmp_path, ring, intent=intent).code for intent in (second, first)] == [4, 0]
 
 
+def test_a_decision_in_a_journal_is_approved_by_its_id(cli, policy, ring, tmp_path):
+    words = ("gate", "eval", "--policy", policy(RULES), "--intent", "-", "--journal", tmp_path / "journal", "--json")
+    first = {**INTENT, "context": {**INTENT["context"], "request_id": "toolu_1"}}
+    value = cli(*words, stdin=first).value
+    approve_ = ("approve", "--journal", tmp_path / "journal", *BY, "--approval-key", ring, "--yes", "--json")
+    assert cli(*approve_, "--trace-id", "0" * 24).value["error_code"] == "decision_not_found"
+    assert cli("approve", *DIGESTS, "--journal", tmp_path, *BY, "--approval-key", ring, "--json").value["error_code"] == "invalid_usage"
+    assert cli("approve", "--trace-id", value["trace_id"], *BY, "--approval-key", ring, "--json").value["error_code"] == "invalid_usage"
+    made = cli(*approve_, "--trace-id", value["trace_id"]).value
+    assert (made["intent_digest"], made["scope"]) == (value["approval_digest"], ["tool:pay"])
+    assert cli(*words, "--approval-key", ring, stdin=INTENT).code == 0
+    segment = tmp_path / "journal/oneshot/00000001.jsonl"
+    segment.write_bytes(segment.read_bytes().replace(b'"pay"', b'"pax"', 1))
+    assert cli(*approve_, "--trace-id", value["trace_id"]).code == 2
+
+
 @pytest.mark.parametrize("said, code", [("yes\n", 0), ("y\n", 0), ("\n", 8), ("no\n", 8), ("", 8)])
 def test_a_person_sees_the_call_and_says_so(asked, ring, said, code):
     parent, child = pty.openpty()

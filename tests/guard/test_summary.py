@@ -40,6 +40,10 @@ def test_what_is_missing_is_said():
     assert not summary([good[0]._replace(intent=None)])["facts"]["identity_named"]
     granted = {**good[0].decision, "reason_codes": ["approval_granted"]}
     assert not summary([good[0]._replace(decision=granted)])["facts"]["approvals_kept"]
+    survey = Survey()
+    survey.trace({"trace_id": "t", "reason_codes": ["approval_granted"], "approval_token_ref": "a", "verdict": "allow", "args_digest": "d"})
+    survey.trace({"trace_id": "u", "reason_codes": ["approval_token_missing"]})
+    assert survey.approvals == [{"trace_id": "t", "approval_token_ref": "a"}]
     assert not summary(journal={"chains": [{**sample.CHAIN, "last_sequence": 9}], "heads": sample.journal()["heads"]})["facts"]["end_proven"]
 
 

@@ -130,6 +130,10 @@ def test_a_page_that_says_something_else(name):
     assert findings(forged(GOOD, {name: data})) == {"summary_mismatch"}
 
 
+def test_approvals_that_the_traces_do_not_say():
+    assert findings(sample.changed(GOOD, "approvals.json", approvals=[{"trace_id": "x"}])) == {"approvals_mismatch", "summary_mismatch"}
+
+
 def test_a_summary_that_says_something_else():
     assert findings(sample.changed(GOOD, "summary.json", steps=2)) == {"summary_mismatch"}
     assert findings(sample.changed(GOOD, "summary.json", more="x")) == {"summary_mismatch"}
