@@ -27,6 +27,7 @@ approval_not_found | the store holds no token or grant of this id | gait approva
 approval_not_required | the decision of this trace is not require_approval | nothing is to be approved
 approval_self_approved | who asked for a call cannot approve it | let another person approve
 approval_token_malformed | the header holds no base64 of a token | send the file that gait approve --out made
+approvals_mismatch | the approvals in an evidence pack are not those that its traces say | do not trust this pack
 approvals_unreadable | the folder of approvals cannot be listed | check $GAIT_HOME and its permissions
 archive_comment | the archive holds a comment | make the pack again
 archive_truncated | the archive ends early | copy it again
@@ -65,6 +66,7 @@ confirmation_required | an approval needs a person at a terminal | run it in a t
 content_changed | a file changed while it was being packed | pack it again
 counters_unusable | the store of counters cannot be read or written, so no allow can be counted | check $GAIT_HOME, its permissions and the free space
 decision_mismatch | the decision kept in the pack is not that of the step | do not trust this run
+decision_not_found | the journal holds no decision with this trace_id | copy it from the refusal, and name the journal of that evaluator
 digest_mismatch | the document was changed after it was signed | do not trust this document
 directory_malformed | the archive's directory cannot be read | copy the archive again
 document_malformed | a document in the pack is not of the expected form | do not trust this pack
