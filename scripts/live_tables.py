@@ -45,6 +45,12 @@ def modules() -> tuple[Module, ...]:
     return tuple(found)
 
 
+def path_of(name: str) -> str:
+    """The file of a module."""
+    path = name.replace(".", "/")
+    return f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
+
+
 # --- error and finding codes ---------------------------------------------------------------------
 
 

@@ -143,7 +143,7 @@ def reason_codes() -> str:
     rows = []
     for code, (which, meaning, step) in sorted(words.REASONS.items()):
         kind = "reason code, violation" if which == "both" else "reason code" if which == "reason" else "violation"
-        where = ", ".join(f"`{place.replace('.', '/')}`" for place in places.get(code, ()))
+        where = ", ".join(f"`{live_tables.path_of(place)}`" for place in places.get(code, ()))
         rows.append((f"`{code}`", kind, _cell(meaning), _cell(step), where))
     return _page([_REASONS_HEAD, _table(("code", "is a", "meaning", "what to do", "where it is made"), rows)])
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
@@ -64,7 +65,47 @@ def test_the_matcher_can_fail() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_relative_links_resolve(page: Path) -> None:
     broken = []
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
-        if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
-            broken.append(target)
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text("utf-8")):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path = page.parent / target if target else page
+        if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path)):
+            broken.append(f"{target}#{anchor}" if anchor else target)
     assert not broken
+
+
+@lru_cache(maxsize=None)
+def anchors(page: Path) -> frozenset[str]:
+    """The names that GitHub gives the headings of a page: lower case, `-` for spaces, other punctuation dropped, repetitions numbered."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    found: dict[str, int] = {}
+    names = set()
+    for heading in re.findall(r"^#+ (.*?)\s*$", text, re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+        count = found[name] = found.get(name, -1) + 1
+        names.add(f"{name}-{count}" if count else name)
+    return frozenset(names)
+
+
+# What a page names in the project: a word that begins with one of its folders, but for names with a placeholder in them.
+_PATH = re.compile(r"(?<![\w./$~{-])(?:\./)?((?:gait|skills|fixtures|scripts|tests|docs|\.ci|\.github)/[\w./*-]*[\w*/]|gait\.py|Makefile|setup\.cfg)(?![\w{<$])")
+# Placeholders; and what is the reader's own project's, another program's, or meant to be missing.
+_ELSEWHERE = re.compile(r"fixtures/(run_demo|incident-7|[^/]*/(fixture\.json|runpack\.zip))|.*\b(NAME|HOST|CASE|FRAMEWORK)\b")
+_NOT_HERE = frozenset((".github/CODEOWNERS", ".github/hooks/gait.json", "skills/gait-gate", "fixtures/quickstart/missing.json"))
+
+
+def named_paths(text: str) -> set[str]:
+    return {path for path in _PATH.findall(text) if not _ELSEWHERE.match(path) and path not in _NOT_HERE}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_named_is_there(page: Path) -> None:
+    missing = [path for path in sorted(named_paths(page.read_text("utf-8"))) if not (any(ROOT.glob(path)) if "*" in path else (ROOT / path).exists())]
+    assert not missing
+
+
+def test_paths_and_anchors_are_found() -> None:
+    found = named_paths("`gait/none.py`, (docs/x/), /opt/gait/gait.py, $ROOT/scripts/x.sh, fixtures/NAME/a, scripts/fixtures.py.")
+    assert found == {"gait/none.py", "docs/x/", "scripts/fixtures.py"}
+    assert {"command-line", "gait-mcp-serve", "environment-variables"} <= anchors(ROOT / "docs/cli.md")
