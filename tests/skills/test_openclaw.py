@@ -571,6 +571,24 @@ def test_what_an_interrupted_run_leaves_is_cleared_and_edits_survive(site: Site,
     assert [path.name for path in folder.iterdir()] == ["gait-gate"]
 
 
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_full_disk_leaves_what_was_there(site: Site, was_there: bool) -> None:
+    """As the system tells it: no file may grow beyond some kilobytes."""
+    if was_there:
+        site.json()
+        (site.skill / "SKILL.md").write_text("edited, so that the whole folder has to be replaced")
+    before = tree(site.skill)
+    # -B: Python 3.9 takes a short write for a whole one, and would leave half a .pyc in the checkout.
+    (site.bin / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" -B "$@"\n')
+    words = ["sh", "-c", 'ulimit -f 16; exec "$0"', str(INSTALLER)]
+    env = {name: text for name, text in site.env.items() if not name.startswith("COVERAGE")}  # its own file would not fit either
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "File too large" in done.stderr, done.stdout + done.stderr
+    assert tree(site.skill) == before and site.plugin.exists() is was_there
+    assert [path.name for path in (site.state / "skills").iterdir()] == (["gait-gate"] if was_there else [])
+    assert site.json()["ok"] is True and site.json()["result"] == "unchanged"
+
+
 def test_five_at_once(site: Site) -> None:
     runs = [subprocess.Popen([str(INSTALLER), "--json"], env=site.env, stdout=subprocess.PIPE, text=True) for _ in range(5)]
     values = [json.loads(process.communicate(timeout=120)[0]) for process in runs]

@@ -87,9 +87,11 @@ def replace(path: str, contents: Mapping[str, bytes], compiled: bool) -> None:
         if os.path.lexists(path):
             os.rename(path, old)
         os.rename(stage, path)
-    except OSError as error:
+    except BaseException as error:
         repair(path)
-        raise _failed(path, error) from error
+        if isinstance(error, OSError):
+            raise _failed(path, error) from error
+        raise
     remove(old)
 
 
