@@ -225,11 +225,6 @@ def test_processes(tmp_path):
     assert sum(race(tmp_path, 4, 150, 100)) == 150
 
 
-@pytest.mark.slow
-def test_eight_processes_with_2000_requests_each_against_a_limit_of_1000(tmp_path):
-    assert sum(race(tmp_path, 8, 1000, 2000)) == 1000
-
-
 def kill_one(tmp_path, rng, limit):
     """How many were allowed by children of which some are killed in the middle; each says so after the commit."""
     started = children(3, tmp_path / "counters", limit, 10_000, "tell")
@@ -247,13 +242,12 @@ def kill_one(tmp_path, rng, limit):
     return told
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.slow)])
-def test_kill_9_in_the_middle_never_lets_one_more_through(tmp_path, rounds):
+def test_kill_9_in_the_middle_never_lets_one_more_through(tmp_path):
     seed = random.randrange(2**32)
     print("seed", seed)
     rng, store = random.Random(seed), Counters(str(tmp_path / "counters"))
     told, killed, quota = 0, 0, LIMIT._replace(limit=4000)
-    for _ in range(rounds):
+    for _ in range(3):
         told += kill_one(tmp_path, rng, quota.limit)
         killed += 3
         assert told <= used(store, quota) <= min(quota.limit, told + killed)  # at most one lost by each that was killed
