@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from ..gate.matching import CompiledPolicy
     from ..gate.policy import Policy
     from ..judge import Judged
-    from ..store.broker import Broker
     from ..signing.keys import Keyring
+    from ..store.allowances import Allowances
+    from ..store.broker import Broker
     from ..store.packages.skill import Skill
 
 _compiled: dict[str, tuple[bytes, CompiledPolicy]] = {}  # a policy's path -> its last bytes and what they mean
+_allowances: dict[tuple[str, Options], Allowances] = {}  # a $GAIT_HOME and the options -> what they allow
 
 
 class Decided(NamedTuple):
@@ -42,7 +44,6 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
         if found:
             return Decided(found)
     from ..judge import Call, judge
-    from ..store.allowances import Allowances
 
     call = Call(raw, value, "event", options.host.adapter, options.context(), upstream=upstream, capture="reference")
     keys = ring(options)
@@ -52,8 +53,20 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign, Allowances(_home(), lambda: keys, lambda: approvers(options), broker=broker(options), skill=package))
+    judged = judge(policy(options), call, sign, _outside(options, package))
     return Decided(judged.to_value(None), judged)
+
+
+def _outside(options: Options, package: Skill | None) -> Allowances:
+    """What these options allow, the same each time: it remembers which stops it has seen."""
+    from ..store.allowances import Allowances
+
+    place = (_home(), options)
+    found = _allowances.get(place)
+    if found is None:
+        made = Allowances(_home(), lambda: ring(options), lambda: approvers(options), broker=broker(options), skill=package)
+        found = _allowances.setdefault(place, made)
+    return found
 
 
 def policy(options: Options) -> CompiledPolicy:

@@ -45,13 +45,14 @@ INSERT INTO counts VALUES (?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET started = excluded.started, used = excluded.used, expires = excluded.expires
 """
 _PRUNE = "DELETE FROM counts WHERE key IN (SELECT key FROM counts WHERE expires > 0 AND expires < ? LIMIT ?)"
+_PARENTS: list[object] = []  # connections of a process that this one was forked from
 
 
 class Counters:
     """The counts in a private folder, which is made with its database on the first turn.  Safe to use from any thread.
 
     `sync` waits for the disk with each commit: what was used stays used after a power failure too.  Without it, after one, the
-    last moments may be forgotten.  Take the first turn after the last fork.
+    last moments may be forgotten.
     """
 
     def __init__(self, folder: str, sync: bool = False) -> None:
@@ -60,6 +61,7 @@ class Counters:
         self._lock = Lock()
         self._connection: Connection | None = None
         self._identity = (0, 0)
+        self._process = 0
 
     def turn(self) -> Turn:
         """A context manager: inside it, this thread alone reads and raises counts.
@@ -101,11 +103,14 @@ class Counters:
         pause = _PAUSE
         while True:
             try:
+                if self._connection and self._process != os.getpid():
+                    _PARENTS.append(self._connection)  # a connection must not be used, nor closed, after a fork
+                    self._connection = None
                 if self._connection and self._identity != _identity(self.path):
                     self._drop(self._connection)  # counting on in a file that is not there any more would be counting apart
                 if self._connection is None:
                     self._connection = _open(self.path, self._sync)
-                    self._identity = _identity(self.path)
+                    self._identity, self._process = _identity(self.path), os.getpid()
                 self._connection.execute("BEGIN IMMEDIATE")
                 return self._connection
             except _errors() as error:

@@ -225,6 +225,23 @@ def test_processes(tmp_path):
     assert sum(race(tmp_path, 4, 150, 100)) == 150
 
 
+def test_a_process_that_was_forked_off_counts_on_by_a_connection_of_its_own(store):
+    quota = Quota("k", 300)
+    assert take(store, quota)
+    forked = []
+    for _ in range(3):
+        number = os.fork()
+        if not number:
+            try:
+                os._exit(sum(take(store, quota) for _ in range(60)))
+            finally:
+                os._exit(255)
+        forked.append(number)
+    own = sum(take(store, quota) for _ in range(60))
+    assert [os.WEXITSTATUS(os.waitpid(number, 0)[1]) for number in forked] == [60] * 3
+    assert own == 60 and used(store, quota) == 241
+
+
 def kill_one(tmp_path, rng, limit):
     """How many were allowed by children of which some are killed in the middle; each says so after the commit."""
     started = children(3, tmp_path / "counters", limit, 10_000, "tell")
