@@ -314,6 +314,7 @@ def test_a_token_may_be_made_for_more_than_one_use(entry):
         (("bob", "carol"), ""),
         (("bob",), "approval_chain_insufficient"),
         (("bob", "BOB "), "approval_distinct_approvers_required"),
+        (("jos\u00e9", "JOSE\u0301"), "approval_distinct_approvers_required"),
         (("bob", "bob", "carol"), ""),
         (("bob", "alice"), "approval_chain_insufficient"),
     ],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from .. import __version__
 from ..errors import GaitError, InvalidInput
 from ..formats import timestamps
 from ..formats.documents import NamedTuple
-from ..formats.fields import Fields, lower, refuse, trim
+from ..formats.fields import Fields, refuse, trim
 from ..formats.jcs import MAX_INTEGER
 from ..signing import envelope
 from ..signing.keys import Keyring
@@ -42,13 +43,13 @@ class Window(NamedTuple):
 
 
 def same_person(left: str, right: str) -> bool:
-    """Whether two identities are one: upper case and spaces around it make no other person."""
+    """Whether two identities are one: case, spaces around it and another way to write the same characters make no other person."""
     return person(left) == person(right)
 
 
 def person(identity: str) -> str:
     """The form in which identities are compared."""
-    return lower(trim(identity))
+    return trim(unicodedata.normalize("NFKC", identity)).casefold()
 
 
 def signature_problem(value: dict[str, object], purpose: str, approvers: tuple[Approver, ...], identity: str) -> str:

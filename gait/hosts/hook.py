@@ -50,7 +50,9 @@ def answer(host: Host, event: object, value: Mapping[str, object], approve: bool
     if verdict == "allow":
         word = "allow" if approve and host.can_approve else ""
     else:
-        word = host.approval if verdict == "require_approval" else "deny"
+        # The host's prompt is one person's answer: where more are needed it is none.
+        is_asked = verdict == "require_approval" and value.get("required_approvals", 1) in (0, 1)
+        word = host.approval if is_asked else "deny"
     text = reason(value)
     if host.name == "openclaw":
         return json.dumps({"block": True, "blockReason": text} if word else {"block": False})

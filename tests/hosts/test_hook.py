@@ -40,7 +40,7 @@ def test_every_host_has_a_case():
 @pytest.mark.parametrize("host,event", CASES)
 @pytest.mark.parametrize("verdict", ["block", "dry_run", "require_approval", "", "ALLOW", "allowed", None, 0, ["allow"]])
 def test_everything_but_allow_is_refused_with_a_reason(host, event, verdict):
-    said, why = word(host, answer(HOSTS[host], event, decision(verdict, required_approvals=2), approve=True))
+    said, why = word(host, answer(HOSTS[host], event, decision(verdict, required_approvals=1), approve=True))
     assert said == ("ask" if (host, verdict) == ("claude-code", "require_approval") else "deny")
     assert why.strip() and "matched_rule_x" in why and "trace ab" in why
 
@@ -68,6 +68,7 @@ def test_a_copilot_event_gets_the_flat_answer():
 
 def test_a_reason_is_short_and_says_what_to_do():
     assert "approvals needed: 2" in reason(decision("require_approval", required_approvals=2))
+    assert '"deny"' in answer(HOSTS["claude-code"], {}, decision("require_approval", required_approvals=2))
     assert "simulates" in reason(decision("dry_run")) and "tell the operator" in reason(decision("block"))
     assert len(reason(decision("block", violations=["x" * 90] * 500))) < 1200
     assert reason({"verdict": "block"}).strip()
