@@ -36,8 +36,8 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
     `upstream` names what an allowed call is given to, when the caller will record its `outcome`.
     """
-    package = skill(options)
     if options.server:
+        skill(options)  # refused beside a service
         from .server import ask
 
         found = ask(options.server, options.token_env, options.host.adapter, options.context(), raw)
@@ -53,18 +53,18 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
         return append_once(journal(options), record, keys)
 
-    judged = judge(policy(options), call, sign, _outside(options, package))
+    judged = judge(policy(options), call, sign, _outside(options))
     return Decided(judged.to_value(None), judged)
 
 
-def _outside(options: Options, package: Skill | None) -> Allowances:
+def _outside(options: Options) -> Allowances:
     """What these options allow, the same each time: it remembers which stops it has seen."""
     from ..store.allowances import Allowances
 
     place = (_home(), options)
     found = _allowances.get(place)
     if found is None:
-        made = Allowances(_home(), lambda: ring(options), lambda: approvers(options), broker=broker(options), skill=package)
+        made = Allowances(_home(), lambda: ring(options), lambda: approvers(options), broker=broker(options), skill=skill(options))
         found = _allowances.setdefault(place, made)
     return found
 

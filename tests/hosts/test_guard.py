@@ -19,6 +19,7 @@ from gait.errors import InvalidInput
 from gait.gate import intent as intents
 from gait.hosts import guard
 from gait.hosts.guard import Gate, Refused
+from tests.registry import sample
 
 POLICY = """\
 default_verdict: block
@@ -321,6 +322,23 @@ def test_the_skill_and_the_identity_are_in_the_record(policy, lines):
     assert ran(Gate(str(policy), provenance={}), "good", False)[0] == []
     assert ran(Gate(str(policy), risk_class="none"), "good", False)[0] == []
     assert ran(Gate(str(policy), key_mode="prod"), "good", False)[0] == []
+
+
+def test_a_signed_package_is_verified_for_each_call(tmp_path):
+    """`provenance` is a claim; the option `skill` is checked again when its files change, in a program that goes on."""
+    (tmp_path / "p.yaml").write_text("default_verdict: block\nrules: [{name: ours, effect: allow, match: {skill_publishers: [acme], skill_trust: [verified]}}]\n")
+    package = sample.folder(tmp_path / "package", sample.signed(sample.skill()))
+    claim = {"skill_name": "s", "source": "git", "publisher": "acme", "trust": "verified"}
+    named = {"skill": str(package), "skill_private_key": str(sample.ring_file(tmp_path / "ring.json"))}
+    call = {"name": "write", "arguments": {}}
+    assert Gate(str(tmp_path / "p.yaml"), provenance=claim).judge("mcp", call).allowed is False
+    gate = Gate(str(tmp_path / "p.yaml"), provenance=claim, **named)
+    assert all(gate.judge("mcp", call).allowed for _ in range(3))
+    (package / "SKILL.md").write_text("changed")
+    assert "skill_unverified" in gate.judge("mcp", call).reason
+    (package / "SKILL.md").write_bytes(sample.FILES["SKILL.md"])
+    assert gate.judge("mcp", call).allowed
+    assert not Gate(str(tmp_path / "p.yaml"), skill=str(package)).judge("mcp", call).allowed
 
 
 def test_a_framework_s_failure_is_an_error(gate, lines):

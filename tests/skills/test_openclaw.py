@@ -16,6 +16,8 @@ from typing import Any, Iterator
 
 import pytest
 
+from tests.registry import sample
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SKILL = ROOT / "skills/openclaw"
 # `make coverage` measures the processes that are started here, too.
@@ -821,6 +823,25 @@ def test_the_hosts_own_workspace_is_the_one_that_counts(installed: Site) -> None
         policy.write_text(before)
 
 
+@needs_node
+def test_calls_come_from_a_verified_package_only(installed: Site, tmp_path: Path) -> None:
+    """What the plugin's settings name is verified by Gait at each call; what an event claims is nothing."""
+    package = sample.folder(tmp_path / "package", sample.signed(sample.skill()))
+    config, policy = installed.skill / "skill_config.json", installed.skill / "policy.yaml"
+    before, call = (config.read_text(), policy.read_text()), {**READ, "skill_provenance": {"publisher": "acme", "trust": "verified"}}
+    try:
+        policy.write_text("default_verdict: block\nrules: [{name: ours, effect: allow, match: {skill_publishers: [acme], skill_trust: [verified]}}]\n")
+        assert asked(installed, [[call, {}]])[0].startswith("veto: Gait blocked")
+        named = {"skill": str(package), "skill_private_key": str(sample.ring_file(tmp_path / "ring.json"))}
+        config.write_text(json.dumps({**json.loads(before[0]), **named}))
+        assert asked(installed, [[call, {}]]) == ["allow"]
+        (package / "SKILL.md").write_text("changed")
+        assert "skill_unverified" in asked(installed, [[call, {}]])[0]
+    finally:
+        config.write_text(before[0])
+        policy.write_text(before[1])
+
+
 BROKEN = {
     "gone": lambda site: (site.skill / "gait.py").unlink(),
     "crash": lambda site: (site.skill / "gait.py").write_text("raise SystemExit(0)\n"),
@@ -839,6 +860,8 @@ BROKEN = {
         json.dumps({**json.loads((site.plugin / "gait-gate.json").read_text()), "python": "/nowhere/python3"})
     ),
     "server_only": lambda site: (site.skill / "skill_config.json").write_text('{"server": "127.0.0.1:9", "server_required": true}'),
+    "skill_without_a_key": lambda site: (site.skill / "skill_config.json").write_text(json.dumps({"skill": str(site.skill)})),
+    "skill_with_a_server": lambda site: (site.skill / "skill_config.json").write_text('{"skill": "/x", "skill_public_key": "/k", "server": "127.0.0.1:9"}'),
     "server_elsewhere": lambda site: (site.skill / "skill_config.json").write_text('{"server": "example.com:80", "server_required": true}'),
 }
 

@@ -16,7 +16,8 @@ const LAST = -1_000_000_000; // after every other plugin's hook, whose changes t
 const [MAX_ANSWER, MAX_OUTCOMES] = [1 << 20, 8 << 20]; // bytes
 const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
 const EXIT_CODES = { allow: 0, block: 3, require_approval: 4, dry_run: 9 };
-const TEXTS = ["policy", "home", "identity", "workspace", "risk_class", "server", "token_env", "key_mode", "private_key", "approval_key"];
+const PACKAGE = ["skill", "skill_public_key", "skill_private_key"]; // the signed package that the agent's calls come from
+const TEXTS = ["policy", "home", "identity", "workspace", "risk_class", "server", "token_env", "key_mode", "private_key", "approval_key", ...PACKAGE];
 const HELP = "Do not try it again unchanged; tell the operator, who can run `gait openclaw doctor`.";
 const refusal = (why) => `Gait vetoed this call, since it got no decision: ${String(why).slice(0, 600)}. ${HELP}`;
 const approve = (v) => `Ask a person to run \`gait approve --intent-digest ${v.approval_digest ?? v.intent_digest} --policy-digest ${v.policy_digest} --scope tool:NAME\`, then make the same call again.`;
@@ -36,7 +37,8 @@ function settings(workspace) {
   if (!(config.deadline_seconds >= 0.5 && config.deadline_seconds <= 12)) throw Error("skill_config.json: deadline_seconds must be 0.5 to 12");
   const defaults = { policy: "policy.yaml", home: place.home, workspace: workspace || place.workspace, identity: "openclaw", risk_class: "high" };
   for (const name of Object.keys(defaults)) config[name] ||= defaults[name];
-  config.policy = resolve(place.skill_dir, config.policy);
+  for (const name of ["policy", ...PACKAGE]) if (config[name]) config[name] = resolve(place.skill_dir, config[name]);
+  if (config.server && PACKAGE.some((name) => config[name])) throw Error("skill_config.json: with a server, the package is the server's to verify: gait mcp serve --skill");
   return { place, config };
 }
 
@@ -107,8 +109,8 @@ function decision(complete, parts) {
 function run(place, config, text, ms) {
   return new Promise((done) => {
     const words = ["-I", join(place.skill_dir, "gait.py"), "hook", "openclaw", `--deadline=${Math.max(ms / 1000 - 0.3, 0.2)}`];
-    const told = ["policy", "home", "identity", "workspace", "risk_class", "key_mode", "private_key", "approval_key"].filter((name) => config[name]);
-    words.push(...told.map((name) => `--${name.replace("_", "-")}=${config[name]}`));
+    const told = ["policy", "home", "identity", "workspace", "risk_class", "key_mode", "private_key", "approval_key", ...PACKAGE].filter((name) => config[name]);
+    words.push(...told.map((name) => `--${name.replaceAll("_", "-")}=${config[name]}`));
     const child = spawn(place.python, words, { stdio: ["pipe", "pipe", "pipe"], cwd: "/" });
     const kept = { stdout: "", stderr: "" };
     const timer = setTimeout(() => { child.kill("SIGKILL"); done(veto(refusal("it took too long"))); }, ms);
