@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,12 +48,12 @@ def test_the_entry_is_true(entry):
         assert (ROOT / first[0]).stat().st_mode & 0o100 and first[0] in page
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/README.md", "docs/ecosystem/awesome.md"])
 def test_every_page_is_one_click_away(page):
     """From the README by its index of all pages, from the index itself directly."""
     text = (ROOT / page).read_text("utf-8")
     for entry in integrations.ALL:
-        link = entry.doc if page == "README.md" else entry.doc[len("docs/") :]
+        link = os.path.relpath(entry.doc, os.path.dirname(page) or ".").replace(os.sep, "/")
         assert f"]({link}" in text, f"{page} does not lead to {link}"
 
 
