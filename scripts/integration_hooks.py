@@ -194,13 +194,13 @@ def prepared(base: Path, host: str, name: str, effect: str, model: str, program:
     yield place
 
 
-def gait(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
+def gait(place: Place, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """One command of the scenario's own Gait."""
     command = [sys_python(), "-I", str(place.folder / "gait.copy/gait.py"), *words]
-    return subprocess.run(command, env=place.environment(), cwd=place.folder / "work", capture_output=True, text=True, timeout=SECONDS)
+    return subprocess.run(command, env={**place.environment(), **variables}, cwd=place.folder / "work", capture_output=True, text=True, timeout=SECONDS)
 
 
-def turn(place: Place, trusted: bool = True) -> tuple[bool, str]:
+def turn(place: Place, trusted: bool = True, **variables: str) -> tuple[bool, str]:
     """Let the host take one turn: whether the tool ran, and what the host printed."""
     if place.host == "codex":
         words = ["exec", "--skip-git-repo-check", *(["--dangerously-bypass-hook-trust"] if trusted else []), CALLS["codex"]]
@@ -209,7 +209,7 @@ def turn(place: Place, trusted: bool = True) -> tuple[bool, str]:
         if place.host == "gastown" and place.settings.exists():
             words += ["--settings", str(synced(place))]
     process = subprocess.Popen(
-        [str(place.program), *words], cwd=place.folder / "work", env=place.environment(), text=True, start_new_session=True,
+        [str(place.program), *words], cwd=place.folder / "work", env={**place.environment(), **variables}, text=True, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -278,11 +278,22 @@ def switched_off(place: Place, *_: object) -> str:
     settings = place.folder / "work/.claude/settings.local.json"
     settings.parent.mkdir()
     settings.write_text('{"disableAllHooks": true}')
-    ran, said = turn(place)
-    told = next(check for check in json.loads(gait(place, "doctor", "--json").stdout)["checks"] if check["name"] == "hook_gastown")
-    if not ran or told["status"] != "fail" or "settings.local.json" not in told["detail"]:
-        return f"ran: {ran}; doctor: {told}\n{said}"
-    return ""
+    return unhooked(place, "settings.local.json")
+
+
+def bare(place: Place, *_: object) -> str:
+    """So do variables that Claude Code itself has."""
+    gait(place, "hook", "install", place.host, "--policy", "../policy.yaml")
+    return unhooked(place, "CLAUDE_CODE_SIMPLE", CLAUDE_CODE_SIMPLE="1") or unhooked(place, "CLAUDE_CODE_SAFE_MODE", CLAUDE_CODE_SAFE_MODE="1")
+
+
+def unhooked(place: Place, told: str, **variables: str) -> str:
+    """Empty when the tool ran, as it does then, and the doctor says what let it."""
+    (place.folder / "work/ran").unlink(missing_ok=True)
+    ran, said = turn(place, **variables)
+    checks = json.loads(gait(place, "doctor", "--json", **variables).stdout)["checks"]
+    check = next(check for check in checks if check["name"] == f"hook_{place.host}")
+    return "" if ran and check["status"] == "fail" and told in check["detail"] else f"ran: {ran}; doctor: {check}\n{said}"
 
 
 def cases(host: str) -> Iterator[tuple[str, str, Callable[[Place], str]]]:
@@ -294,6 +305,8 @@ def cases(host: str) -> Iterator[tuple[str, str, Callable[[Place], str]]]:
         yield "untrusted_is_seen_by_doctor", "block", untrusted
     if host == "gastown":
         yield "switched_off_is_seen_by_doctor", "block", switched_off
+    if host != "codex":
+        yield "bare_is_seen_by_doctor", "block", bare
 
 
 # --- the programs ------------------------------------------------------------------------------------

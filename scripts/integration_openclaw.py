@@ -445,8 +445,9 @@ def uninstall(lab: Lab) -> str:
     code, text = installer(lab, "--uninstall")
     left = [str(path) for path in (lab.home / ".openclaw").rglob("*gait*")]
     settings = (lab.home / ".openclaw/openclaw.json").read_text()
-    if code or left or "gait" in settings:
-        return f"exit code {code}; left: {left}; {'named in openclaw.json' if 'gait' in settings else ''}\n{text[-2000:]}"
+    is_named = "gait-gate" in settings  # not "gait": older versions note the folder that the probe came from
+    if code or left or is_named:
+        return f"exit code {code}; left: {left}; {'named in openclaw.json' if is_named else ''}\n{text[-2000:]}"
     return "" if "gait-gate" not in lab.openclaw("plugins", "list", "--json")[1] else "openclaw still lists the plugin"
 
 

@@ -21,6 +21,9 @@ _ROLES = ("crew", "witness", "refinery", "polecats")
 _MAX_RIGS = 200
 _DEPTH = 5  # town/rig/polecats/NAME/rig
 _MAX_WORKTREES = 5000
+# What starts Claude Code without hooks, whatever its settings say (2.1.330).
+_FLAGS = {"--bare", "--safe-mode"}
+_VARIABLES = ("CLAUDE_CODE_SIMPLE", "CLAUDE_CODE_SAFE_MODE")
 
 
 class Finding(NamedTuple):
@@ -113,10 +116,17 @@ def _missing(words: list[str]) -> str:
 
 
 def _of_claude(path: str) -> Iterator[_Problem]:
+    yield from _of_environment(os.environ, "this environment", "unset it")
     yield from _switched_off((*_claude_settings(), ".claude/settings.json", ".claude/settings.local.json"))
     for place in _MANAGED:
         if _read(place).get("allowManagedHooksOnly") is True:
             yield "fail", f"{place} lets only managed hooks fire", f"put the hook into {place}"
+
+
+def _of_environment(environment: Mapping[str, object], where: str, fix: str) -> Iterator[_Problem]:
+    for name in _VARIABLES:
+        if str(environment.get(name) or "").lower() not in ("", "0", "false", "no", "off"):
+            yield "fail", f"{where} has {name}, with which Claude Code fires no hook", fix
 
 
 def _claude_settings() -> list[str]:
@@ -218,8 +228,8 @@ def _of_gastown(path: str) -> Iterator[_Problem]:
         hooks = list(settings_files.hooks_in("gastown", _read(place).get("hooks")))
         if not hooks:
             yield "fail", f"{place} does not hold the hook", "run `gt hooks sync`"
-    problems = list(_switched_off((*_claude_settings(), *_worktrees(town))))
-    yield from sorted(problems)  # fail before warn
+    yield from _started_without_hooks(town)
+    yield from sorted(_switched_off((*_claude_settings(), *_worktrees(town))))  # fail before warn
     yield from _runtimes(town)
 
 
@@ -242,15 +252,33 @@ def _worktrees(town: str) -> Iterator[str]:
             yield from islice(iglob(os.path.join(escape(town), *["*"] * depth, ".claude", name)), _MAX_WORKTREES)
 
 
+def _agents(town: str) -> Iterator[tuple[str, str, Mapping[str, object]]]:
+    """(file, name, definition) of each agent that a town, or a rig of it, defines."""
+    rigs = sorted(os.listdir(town))[:_MAX_RIGS] if os.path.isdir(town) else []
+    names = ["settings/config.json", "settings/agents.json", *(os.path.join(rig, "settings", "agents.json") for rig in rigs)]
+    for place in (os.path.join(town, name) for name in names):
+        agents = _read(place).get("agents")
+        yield from ((place, name, own) for name, own in (agents.items() if type(agents) is dict else ()) if type(own) is dict)
+
+
+def _started_without_hooks(town: str) -> Iterator[_Problem]:
+    """Variables and flags are enough to start Claude Code without its hooks."""
+    yield from _of_environment(os.environ, "this environment", "unset it")
+    for place, name, own in _agents(town):
+        args, env = own.get("args"), own.get("env")
+        for word in [word for word in args if str(word) in _FLAGS] if type(args) is list else ():
+            yield "fail", f"{place}: {name[:40]!r} is started with {word}, and fires no hook", f"remove {word} from {place}"
+        yield from _of_environment(env if type(env) is dict else {}, f"{place}: {name[:40]!r}", f"remove it from {place}")
+
+
 def _runtimes(town: str) -> Iterator[_Problem]:
     """Gas Town gives its hooks to Claude Code only: a role that another program runs is not asked about."""
     place = os.path.join(town, "settings", "config.json")
-    value = _read(place)
-    roles, agents = value.get("role_agents"), value.get("agents")
+    value, known = _read(place), {name: own for _, name, own in _agents(town)}
+    roles = value.get("role_agents")
     named = [value.get("default_agent"), *(roles.values() if type(roles) is dict else ())]
     for agent in sorted({str(name) for name in named if name}):
-        own = agents.get(agent) if type(agents) is dict else None
-        command = own.get("command") if type(own) is dict else agent
+        command = known.get(agent, {}).get("command") or agent
         if os.path.basename(str(command)) != "claude":
             yield "warn", f"{place} has roles run by {agent[:40]!r}, which gets no hook from gt", "give it a hook of its own: `gait hook install --help`"
 

@@ -326,3 +326,26 @@ def test_a_role_that_another_program_runs_is_told(here, gait, monkeypatch, text,
     (here / "town/settings/config.json").write_text(text)
     monkeypatch.setenv("GT_ROOT", str(here / "town"))
     assert found("gastown").status == status
+
+
+@pytest.mark.parametrize("host", ["claude-code", "gastown"])
+@pytest.mark.parametrize("name", ["CLAUDE_CODE_SIMPLE", "CLAUDE_CODE_SAFE_MODE"])
+def test_a_variable_that_starts_claude_code_without_hooks_is_seen(here, gait, monkeypatch, host, name):
+    install(gait, host)
+    for value, status in (("1", "fail"), ("true", "fail"), ("0", "ok"), ("", "ok")):
+        monkeypatch.setenv(name, value)
+        assert found(host).status == status and (status == "ok" or name in found(host).detail)
+
+
+@pytest.mark.parametrize("place", ["settings/config.json", "settings/agents.json", "rig/settings/agents.json"])
+@pytest.mark.parametrize("own, status", [
+    ({"args": ["--bare"]}, "fail"), ({"args": ["-x", "--safe-mode"]}, "fail"), ({"env": {"CLAUDE_CODE_SIMPLE": "1"}}, "fail"), ({"env": {"CLAUDE_CODE_SAFE_MODE": True}}, "fail"),
+    ({"args": ["--dangerously-skip-permissions"], "env": {"A": "1"}}, "ok"), ({"args": "--bare", "env": []}, "ok"), (3, "ok"),
+])  # fmt: skip
+def test_an_agent_of_a_town_that_is_started_without_hooks_is_seen(here, gait, monkeypatch, place, own, status):
+    install(gait, "gastown")
+    path = here / "town" / place
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"agents": {"mine": own}}))
+    monkeypatch.setenv("GT_ROOT", str(here / "town"))
+    assert found("gastown").status == status
