@@ -31,7 +31,7 @@ from gait.service.ledger import Ledger
 from gait.service.loaded import load
 from gait.signing import envelope
 from gait.signing.keys import Keyring, make
-from gait.store import keys
+from gait.store import allowances, keys, stops
 from gait.store.allowances import Allowances
 from gait.store.approvals import Approvals, load_approvers
 from gait.store.journal.append import Journal
@@ -519,3 +519,18 @@ def test_a_clock_that_is_set_back_revives_nothing(entry, monkeypatch):
     store().save_token(late)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW))
     assert entry.ask({"amount": 1})["reason_codes"][0] == "approval_token_expired"
+
+
+# --- start-up ------------------------------------------------------------------------------------
+
+
+def test_without_a_key_or_a_stop_nothing_of_either_is_loaded(tmp_path):
+    """Most calls need neither; a process starts for each of them."""
+    Path("call.json").write_text(json.dumps({"tool_name": "pay", "args": ARGS, "context": CONTEXT}), "utf-8")
+    code = "import sys; sys.path.append(sys.argv[1]); from gait.cli import main; main(sys.argv[2:]); print(*sys.modules, file=sys.stderr)"
+    words = [sys.executable, "-I", "-c", code, str(ROOT), "gate", "eval", "--policy", "policy.yaml", "--intent", "call.json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    loaded = set(done.stderr.split())
+    assert "gait.store.allowances" in loaded and "require_approval" in done.stdout
+    assert not loaded & {"gait.store.stops", "gait.store.offers", "gait.gate.approvals", "gait.store.counters", "sqlite3"}
+    assert allowances._STOPS == stops.FOLDER

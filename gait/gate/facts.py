@@ -9,9 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..formats.documents import NamedTuple
-from .limits import Budget, RateLimit
 
+WINDOWS = ("minute", "hour", "day")
+SCOPES = ("tool", "identity", "tool_identity", "session")
 _NO_EVIDENCE: Mapping[str, object] = {}
+
+
+class RateLimit(NamedTuple):
+    """At most `requests` allowed calls in one `window` for each `scope`."""
+
+    requests: int
+    window: str
+    scope: str
+
+
+class Budget(NamedTuple):
+    """At most `limit` in total of a numeric argument in one `window` for each `scope`."""
+
+    argument: str
+    limit: int
+    window: str
+    scope: str
 
 
 class Needs(NamedTuple):

@@ -13,8 +13,8 @@ from ..formats import jcs
 from ..formats.fields import Fields, refuse, show
 from . import places
 from .decision import VERDICTS
+from .facts import SCOPES, WINDOWS, Budget, RateLimit
 from .intent import ENDPOINT_CLASSES, PROVENANCE_SOURCES, RISK_CLASSES, TARGET_KINDS
-from .limits import SCOPES, WINDOWS, Budget, RateLimit
 
 SCHEMA_ID = "gait.gate.policy"
 SCHEMA_VERSION = "1.0.0"

@@ -59,12 +59,13 @@ def decide(options: Options, raw: bytes, value: object, upstream: str = "") -> D
 
 def _outside(options: Options) -> Allowances:
     """What these options allow, the same each time: it remembers which stops it has seen."""
-    from ..store.allowances import Allowances
+    from ..store.allowances import Allowances, nobody
 
     place = (_home(), options)
     found = _allowances.get(place)
     if found is None:
-        made = Allowances(_home(), lambda: ring(options), lambda: approvers(options), broker=broker(options), skill=skill(options))
+        believed = (lambda: approvers(options)) if options.approval_key else nobody
+        made = Allowances(_home(), lambda: ring(options), believed, broker=broker(options), skill=skill(options))
         found = _allowances.setdefault(place, made)
     return found
 
@@ -104,6 +105,7 @@ def ring(options: Options) -> Keyring:
 
 
 def approvers(options: Options) -> tuple[Approver, ...]:
+    """Those whose approvals a host believes.  GaitError: a key cannot be used."""
     if not options.approval_key:
         return ()
     from ..store.approvals import load_approvers

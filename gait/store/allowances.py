@@ -14,7 +14,6 @@ from ..formats.documents import TYPE_CHECKING
 from ..gate.decision import simulated
 from ..gate.evaluate import barred, evaluate
 from ..gate.facts import NO_BROKER, NO_COUNTER, NO_TOKEN, NOTHING, Facts, Proof
-from .stops import Switch
 
 if TYPE_CHECKING:
     from ..gate.approval_fields import Approver
@@ -27,8 +26,10 @@ if TYPE_CHECKING:
     from .broker import Broker
     from .counters import Counters, Turn
     from .offers import Offers
+    from .stops import Switch
     from .packages.skill import Skill
 
+_STOPS = "stops"  # stops.FOLDER: until it is there, nothing was ever stopped, and its module need not be loaded
 _LATER = Proof("allow", ())  # of a credential: it is asked for when the rest allows the call, and only then can that be the answer
 _NO_STORE = Proof("block", ("approval_store_unavailable",), ("approval_store_unavailable",))
 
@@ -64,18 +65,34 @@ class Allowances:
         self._broker = broker
         self._skill = skill
         self._simulates = simulates
-        self._switch = Switch(home, ring)
+        self._ring = ring
+        self._stops = os.path.join(home, _STOPS)
+        self._switch: Switch | None = None
         self._opened: Counters | None = None
 
     def decide(self, compiled: CompiledPolicy, intent: IntentRequest, tokens: tuple[object, ...]) -> Decision:
         """The decision with all that is known (see judge.Outside)."""
-        stopped = self._switch.reasons(intent)
+        stopped = self._stopped(intent)
         if stopped:
             return barred(compiled, intent, *stopped)
         decision = evaluate(compiled, intent)
         if decision.needs:
             decision = self._settled(compiled, intent, decision, tokens)
         return simulated(decision) if self._simulates else decision
+
+    def _stopped(self, intent: IntentRequest) -> tuple[str, ...]:
+        """Why the kill switch holds a call back.  Once there is a switch it is always asked: what was stopped stays so without its folder."""
+        if self._switch is None:
+            try:
+                os.lstat(self._stops)
+            except FileNotFoundError:
+                return ()
+            except OSError:
+                pass  # the switch says what that means
+            from .stops import Switch
+
+            self._switch = Switch(self._home, self._ring)
+        return self._switch.reasons(intent)
 
     def skill(self) -> tuple[SkillProvenance | None, str]:
         """The verified package (see judge.Outside)."""
@@ -88,6 +105,8 @@ class Allowances:
         """The decision about a call that needs something."""
         needs, offers = decision.needs, None
         if needs and needs.approvals:
+            if self._approvers is nobody and not tokens:
+                return decision
             from .offers import gather
 
             found = gather(self._home, self._approvers, needs, decision.policy_digest, intent, tokens)
