@@ -424,7 +424,7 @@ def main(arguments: List[str]) -> int:
     files = make()
     found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
     different = sorted(name for name, data in files.items() if name not in found or (FOLDER / name).read_bytes() != data)
-    surplus = sorted(name for name in found - set(files) if name != "README.md" and not name.startswith("published/"))
+    surplus = sorted(name for name in found - set(files) if name != "README.md" and not name.startswith(("published/", "ed25519/")))
     if "--check" not in arguments:
         for name in different:
             (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
