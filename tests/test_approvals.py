@@ -521,6 +521,22 @@ def test_a_clock_that_is_set_back_revives_nothing(entry, monkeypatch):
     assert entry.ask({"amount": 1})["reason_codes"][0] == "approval_token_expired"
 
 
+# --- with limits ---------------------------------------------------------------------------------
+
+
+def test_an_approval_is_not_used_by_a_call_that_a_limit_blocks(entry, monkeypatch, tmp_path):
+    (tmp_path / "policy.yaml").write_text(
+        "rules: [{name: r, effect: require_approval, match: {tool_names: [pay]}, rate_limit: {requests: 1, window: minute}}]", "utf-8"
+    )
+    for number in (1, 2):
+        store().save_token(approval_tokens.sign(token_for(*digests(entry, {"n": number})), KEY))
+    assert entry.ask({"n": 1})["verdict"] == "allow"
+    blocked = entry.ask({"n": 2})
+    assert (blocked["verdict"], tuple(blocked["reason_codes"])) == ("block", ("approval_granted", "matched_rule_r", "rate_limit_exceeded"))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOW + 60))
+    assert [entry.ask({"n": 2})["verdict"] for _ in range(2)] == ["allow", "require_approval"]
+
+
 # --- start-up ------------------------------------------------------------------------------------
 
 
