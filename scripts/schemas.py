@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from gait.gate import approval_fields, approval_grants, approval_tokens, credential, decision, intent, limits, policy, stops  # noqa: E402
+from gait.gate import approval_fields, approval_grants, approval_tokens, credential, decision, facts, intent, policy, stops  # noqa: E402
 from gait.guard import pack as guard  # noqa: E402
 from gait.mcp import lock as mcp_lock  # noqa: E402
 from gait.mcp import unwrap as mcp_gateway  # noqa: E402
@@ -152,7 +152,7 @@ DATAFLOW = shape(
     },
     strict=True,
 )
-_WINDOW = {"window": words(*limits.WINDOWS), "scope": words(*limits.SCOPES)}
+_WINDOW = {"window": words(*facts.WINDOWS), "scope": words(*facts.SCOPES)}
 RULE = shape(
     {"name": SOME_TEXT, "effect": VERDICT},
     {
