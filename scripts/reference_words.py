@@ -288,14 +288,14 @@ unauthorized | the bearer token is missing or another one | send Authorization: 
 unknown_adapter | there is no adapter of this name | use one of those in the message
 unsafe_operation | Gait refuses to do it in this form | choose a form that keeps what is there
 unsupported_media_type | the body is of another media type than the endpoint reads | set Content-Type to the one in the message
-upstream_answer_malformed | the MCP server's HTTP answer cannot be read | look at the server
+upstream_answer_malformed | the server's HTTP answer cannot be read | look at the server
 upstream_answer_too_large | the MCP server's answer is larger than the gate takes | ask for less, or raise --max-frame-bytes
-upstream_closed | the MCP server closed the connection before its answer was whole | look at the server; whether the call ran is not known
+upstream_closed | the MCP server, or a registry's, closed the connection before its answer was whole | look at the server; whether the call ran is not known
 upstream_content_type | the MCP server answers with another media type than the protocol has | look at the server
 upstream_redirects | the MCP server redirects, which is not followed | name the final address
-upstream_timeout | the MCP server did not answer in time | look at the server; whether the call ran is not known
-upstream_unreachable | the MCP server cannot be reached | check its address
-upstream_untrusted | the MCP server's certificate is not trusted | name its certificate authority, or mend the server
+upstream_timeout | the MCP server, or a registry's, did not answer in time | look at the server; whether the call ran is not known
+upstream_unreachable | the MCP server, or a registry's, cannot be reached | check its address
+upstream_untrusted | the server's certificate is not trusted | name its certificate authority, or mend the server
 value_mismatch | the value is not the one that was redacted | the claim does not hold
 verification_failed | a document did not prove what it claims | do not trust this document
 version_changed | an installed version is offered with another content | ask the publisher; then name the right one with --pin

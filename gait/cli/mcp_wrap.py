@@ -74,7 +74,7 @@ def _run(args: argparse.Namespace) -> int:
     self_test(loaded.compiled, ring)
     failure = None
     with _journal(args, command, ring) as journal:
-        engine = Engine(args.policy, loaded, Ledger(journal), Outputs(), shared.allowances(args))
+        engine = Engine(args.policy, loaded, Ledger(journal), Outputs(), shared.lasting_allowances(args))
         _arm(engine)
         gate = EngineGate(engine, terms.server, defaults)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it is not told how a child ended

@@ -102,7 +102,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         policy_path=args.policy,
         ring=None,  # type: ignore[arg-type]
         profile=args.profile,
-        outside=shared.allowances(args),
+        outside=shared.lasting_allowances(args),
         journal_dir=args.journal or os.path.join(keys.home(), "journal", "serve"),
         chain=args.chain,
         rules=Rules(context, _trusted(args), args.http_verdict_status == "strict", bool(args.runpack_dir)),

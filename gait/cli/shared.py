@@ -217,6 +217,13 @@ def _broker(args: argparse.Namespace) -> Broker | None:
     return broker.make(*words)
 
 
+def lasting_allowances(args: argparse.Namespace) -> Allowances:
+    """The same for what is to run long.  GaitError: the package of --skill does not verify, so that every call would be blocked."""
+    found = allowances(args)
+    found.require_skill()
+    return found
+
+
 def skill(args: argparse.Namespace) -> Skill | None:
     """The package of --skill.  InvalidInput: there is no key to verify it with, or it cannot be used."""
     named = (args.skill_public_key, args.skill_private_key)

@@ -29,9 +29,11 @@ SCHEMA_VERSION = "1.0.0"
 PACK_TYPES = ("policy", "skill", "pack")
 MAX_BYTES = 1024 * 1024
 MAX_FILES = 2000
+MAX_SIGNATURES = 16  # each costs milliseconds
 
 _VERSION = re.compile(r"1\.[0-9]{1,9}\.[0-9]{1,9}")
 _DIGEST = re.compile("[0-9a-f]{64}")
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)")  # on Windows, whatever folder it is named in
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _TAKEN = ("pins",)  # what else is in the cache's folder
 _LOWERED = ("pack_type", "publisher", "source")
@@ -78,6 +80,8 @@ def read(value: Record) -> Package:
     version = value.get("schema_version")
     if type(version) is not str or not _VERSION.fullmatch(version):
         raise refuse(("schema_version",), "a 1.x version", version)
+    if len(fields.items("signatures")) > MAX_SIGNATURES:
+        raise refuse(("signatures",), f"at most {MAX_SIGNATURES} signatures", fields.items("signatures"))
     return _read_pack(fields, value) if schema_id == PACK else _read_skill(fields, value, schema_id)
 
 
@@ -143,7 +147,7 @@ def _check_apart(files: Mapping[str, str], count: int, path: tuple[str | int, ..
 def is_plain(path: str) -> bool:
     """True for a relative path of plain names that no system reads in another way, and that is no manifest's."""
     steps = path.lower().split("/")
-    return not (name_problem(path) or any(step in ("", ".", "..") or step.endswith(".") for step in steps) or steps[-1] in SCHEMAS)
+    return not (name_problem(path) or any(step.endswith(".") or _DEVICE.match(step) for step in steps) or steps[-1] in SCHEMAS)
 
 
 def require_signed(package: Package, keys: Verifier) -> Package:

@@ -94,6 +94,11 @@ class Allowances:
             self._switch = Switch(self._home, self._ring)
         return self._switch.reasons(intent)
 
+    def require_skill(self) -> None:
+        """For what is to run long.  GaitError: the named package does not verify, and every call would be blocked."""
+        if self._skill:
+            self._skill.require()
+
     def skill(self) -> tuple[SkillProvenance | None, str]:
         """The verified package (see judge.Outside)."""
         if self._skill is None:

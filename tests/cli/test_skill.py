@@ -158,6 +158,17 @@ def test_a_package_that_does_not_verify_blocks(decide, package, key):
         assert value["verdict"] == "block" and value["reason_codes"] == ["skill_unverified"] == record["reason_codes"]
 
 
+def test_a_service_does_not_start_with_a_package_that_does_not_verify(cli, process, tmp_path, package, key):
+    """Every call would be blocked; here the operator is told why."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (package / "bin/run.py").write_text("evil")
+    words = ("--policy", tmp_path / "policy.yaml", "--skill", package, "--skill-private-key", key[1])
+    ran = cli("mcp", "serve", "--listen", f"unix:{tmp_path / 's'}", *words)
+    assert ran.code == 2 and "bin/run.py: expected SHA-256" in ran.err
+    ran = process("mcp", "wrap", *words, "--", "cat")
+    assert ran.code == 2 and "bin/run.py: expected SHA-256" in ran.err
+
+
 def test_options_that_belong_together(cli, tmp_path, package, key):
     (tmp_path / "policy.yaml").write_text(POLICY)
     for words in (("--skill", package), ("--skill-private-key", key[1]), ("--skill", package, "--skill-public-key", key[1])):

@@ -53,7 +53,7 @@ def test_names_that_would_leave_the_cache_are_refused(name):
 
 PATHS = [
     "", ".", "..", "../x", "a/../b", "a/..", "/etc/passwd", "\\x", "a\\b", "C:/x", "a//b", "a/", "./a", "a/./b", ".hidden", "a/.b", "a\0", "a\n", "ä",
-    "x" * 256, "registry_pack.json", "sub/registry_pack.json", "Registry_Pack.json", "skill_manifest.json", "a.", "a./b", None, 1, {}, [],
+    "x" * 256, "registry_pack.json", "sub/registry_pack.json", "Registry_Pack.json", "skill_manifest.json", "con", "sub/NUL.txt", "aux/x", "a.", "a./b", None, 1, {}, [],
 ]  # fmt: skip
 
 
@@ -75,6 +75,7 @@ BAD = [
     {"schema_id": "gait.gate.trace"}, {"schema_id": None}, {"schema_version": "2.0.0"}, {"schema_version": None}, {"schema_version": 1},
     {"artifacts": []}, {"artifacts": None}, {"artifacts": {}}, {"artifacts": ["a"]}, {"artifacts": [{"path": "a"}]},
     {"artifacts": [{"path": "a", "sha256": "A" * 64}]}, {"artifacts": [{"path": "a", "sha256": "a" * 63}]}, {"artifacts": [{"path": "a", "sha256": 1}]},
+    {"signatures": [{}] * 17}, {"signatures": {}}, {"signatures": "x"},
     {"artifacts": entries(*(f"f{number}" for number in range(2001)))}, {"publisher": None}, {"source": None}, {"publisher": " "}, {"source": 1}, {"pack_type": []},
 ]  # fmt: skip
 
@@ -83,6 +84,11 @@ BAD = [
 def test_what_is_no_pack_is_refused(change):
     with pytest.raises(InvalidInput):
         manifest.read(sample.pack(**change))
+
+
+def test_names_that_only_look_like_devices_are_plain():
+    paths = ("console", "icon.png", "com", "nul_1", "lpt10", "aux-files/x", "b.con")
+    assert manifest.read(sample.pack(artifacts=entries(*paths))).files.keys() == set(paths)
 
 
 def test_only_a_skill_must_say_where_it_comes_from():
