@@ -414,6 +414,8 @@ BD_ACTOR | Gas Town's name for the agent: the identity of a `gait hook gastown` 
 BD_NON_INTERACTIVE | set for bd, so that it never asks
 BEADS_DIR | the .beads folder, for `gait beads --live`
 BEADS_NO_DAEMON | set for bd, so that it starts no daemon
+CLAUDE_CODE_SAFE_MODE | starts Claude Code without hooks; the doctor says so when it finds it in settings
+CLAUDE_CODE_SIMPLE | the same
 CLAUDE_CONFIG_DIR | Claude Code's folder of settings, for `gait hook install claude-code` and the doctor
 CODEX_HOME | Codex's folder of settings, for `gait hook install codex` and the doctor
 COPILOT_HOME | Copilot's folder of settings, for `gait hook install copilot` and the doctor
