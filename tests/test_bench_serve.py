@@ -96,8 +96,15 @@ def test_every_call_is_decided_by_a_rule(count):
 
 def test_gates_judge_the_median():
     ratio = {"min": 0.9, "median": 1.9, "max": 2.4}
-    report = {"serve": {"echo_ratio": ratio}, "rules": {"ratio": {**ratio, "median": 2.1}}}
-    assert [(gate["median"], gate["ok"]) for gate in bench.gates(report)] == [(1.9, True), (2.1, False)]
+    loads = {"1 process, 8 connections": {"p95_ms": {"min": 2.0, "median": 16.0, "max": 17.0}}}
+    report = {"serve": {"echo_ratio": ratio, "loads": loads}, "rules": {"ratio": {**ratio, "median": 2.1}}}
+    assert [(gate["median"], gate["ok"]) for gate in bench.gates(report)] == [(16.0, False), (1.9, True), (2.1, False)]
+
+
+def test_aims_say_whether_they_were_reached():
+    load = {"requests_per_second": {"median": 4100.0}, "p99_ms": {"median": 15.1}}
+    serve = {"loads": {"1 process, 8 connections": load}, "workers_ratio": {"median": 1.4}, "echo_ratio": {"median": 2.01}}
+    assert [line.rpartition("  ")[2].split(" ", 2)[-1].strip() for line in bench.aims(serve)[1:]] == ["reached", "not reached", "reached", "not reached"]
 
 
 def measure(folder: Path, *arguments: str) -> dict:
