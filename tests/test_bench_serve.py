@@ -104,7 +104,7 @@ def test_gates_judge_the_median():
 def test_aims_say_whether_they_were_reached():
     load = {"requests_per_second": {"median": 4100.0}, "p99_ms": {"median": 15.1}}
     serve = {"loads": {"1 process, 8 connections": load}, "workers_ratio": {"median": 1.4}, "echo_ratio": {"median": 2.01}}
-    assert [line.rpartition("  ")[2].split(" ", 2)[-1].strip() for line in bench.aims(serve)[1:]] == ["reached", "not reached", "reached", "not reached"]
+    assert [line.endswith("not reached") for line in bench.aims(serve)[1:]] == [False, True, False, True]
 
 
 def measure(folder: Path, *arguments: str) -> dict:
