@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..signing.keys import Key
 
 _MAX_TRACE_BYTES = 32 * 1024 * 1024
+_MAX_TARGETS = 20
 _ID_BYTES = 12
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHOWN = ("tool_name", "args_digest", "matched_rule", "reason_codes", "violations", "created_at", "trace_id", "policy_digest")
@@ -146,9 +147,22 @@ def _of_trace(args: argparse.Namespace) -> tuple[str, str, list[str]]:
     if same_person(args.approver, str(context.get("identity", ""))):
         hint = "another person has to approve it"
         raise UnsafeOperation("who asked for a call cannot approve it", where="--approver", hint=hint, code="approval_self_approved")
-    _confirm(args, shared.rows([*((name, _text(record.get(name))) for name in _SHOWN), *((name, _text(context.get(name))) for name in _CONTEXT)]))
+    shown = [*((name, _text(record.get(name))) for name in _SHOWN), *((name, _text(context.get(name))) for name in _CONTEXT)]
+    _confirm(args, shared.rows([*shown, *_captured(record)]))
     digest = record.get("approval_digest", record["intent_digest"])
     return str(digest), str(record["policy_digest"]), [f"tool:{record['tool_name']}"]
+
+
+def _captured(record: dict[str, object]) -> list[tuple[str, str]]:
+    """What the record keeps of the call itself: its targets, and its arguments where the operator has them captured."""
+    intent = record.get("intent")
+    kept = intent if isinstance(intent, dict) else {}
+    targets = kept.get("targets")
+    places = [target for target in (targets if isinstance(targets, list) else []) if isinstance(target, dict)]
+    rows = [("target", f"{_text(place.get('kind'))} {shared.short(_text(place.get('value')))}") for place in places[:_MAX_TARGETS]]
+    if len(places) > _MAX_TARGETS:
+        rows.append(("target", f"and {len(places) - _MAX_TARGETS} more"))
+    return [*rows, ("args", shared.dumps(kept["args"]))] if isinstance(kept.get("args"), dict) else rows
 
 
 def _grant(args: argparse.Namespace, key: Key) -> _Made:

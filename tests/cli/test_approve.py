@@ -112,6 +112,21 @@ def test_a_decision_in_a_journal_is_approved_by_its_id(cli, policy, ring, tmp_pa
     assert cli(*approve_, "--trace-id", value["trace_id"]).code == 2
 
 
+def test_what_a_journal_holds_of_the_call_is_shown(cli, policy, ring, tmp_path):
+    targets = [{"kind": "path", "value": f"/srv/\x1b[31m{number}", "operation": "write"} for number in range(22)]
+    words = ("gate", "eval", "--policy", policy(RULES), "--intent", "-", "--journal", tmp_path / "journal", "--capture", "raw", "--json")
+    value = cli(*words, stdin={**INTENT, "targets": targets}).value
+    parent, child = pty.openpty()
+    words = [*LAUNCHER, "approve", "--journal", str(tmp_path / "journal"), "--trace-id", value["trace_id"], *BY, "--approval-key", str(ring)]
+    process = subprocess.Popen(words, stdin=child, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(child)
+    os.write(parent, b"no\n")
+    shown = process.communicate(timeout=60)[1].decode()
+    os.close(parent)
+    assert process.returncode == 8 and '{"amount": 5}' in shown and "and 2 more" in shown
+    assert "path /srv/\\x1b[31m0" in shown and "\x1b" not in shown  # what an agent wrote cannot move the cursor
+
+
 @pytest.mark.parametrize("said, code", [("yes\n", 0), ("y\n", 0), ("\n", 8), ("no\n", 8), ("", 8)])
 def test_a_person_sees_the_call_and_says_so(asked, ring, said, code):
     parent, child = pty.openpty()
