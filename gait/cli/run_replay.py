@@ -12,7 +12,7 @@ from . import shared
 
 if TYPE_CHECKING:
     from ..gate.matching import CompiledPolicy
-    from ..judge import Sign
+    from ..judge import Outside, Sign
     from ..runpack.model import Step
     from ..runpack.replay import Replay
     from ..runpack.verify import Pack
@@ -28,6 +28,7 @@ class _Tools(NamedTuple):
     commands: dict[str, list[str]]
     policy: CompiledPolicy
     sign: Sign
+    outside: Outside
     timeout: float
 
 
@@ -91,6 +92,8 @@ def _tools(args: argparse.Namespace) -> _Tools:
     from shlex import split
 
     from ..judge import signer
+    from ..store import keys
+    from ..store.allowances import Allowances
 
     allowed = {name.strip().lower() for name in args.allow_tools.split(",") if name.strip()}
     commands = {}
@@ -105,7 +108,8 @@ def _tools(args: argparse.Namespace) -> _Tools:
     missing = sorted(allowed - set(commands))
     if missing:
         raise InvalidInput(f"expected --tool {missing[0][:80]}=COMMAND for each tool that may run", where="--allow-tools", code="invalid_usage")
-    return _Tools(commands, shared.read_policy(args.policy), signer(shared.signing_keys(args).ring.active), args.timeout)
+    ring = shared.signing_keys(args).ring
+    return _Tools(commands, shared.read_policy(args.policy), signer(ring.active), Allowances(keys.home(), lambda: ring), args.timeout)
 
 
 def _run_tools(pack: Pack, tools: _Tools) -> list[_Ran]:
@@ -122,7 +126,7 @@ def _run_tool(step: Step, tools: _Tools) -> _Ran:
     request = intent.request()
     if intent.args is None or intent.redactions or request is None:
         return _Ran(step.number, intent.tool_name, "", "args_not_captured", None)
-    judged = judge(tools.policy, Call(jcs.dumps(request), request, f"step {step.number}"), tools.sign)
+    judged = judge(tools.policy, Call(jcs.dumps(request), request, f"step {step.number}"), tools.sign, tools.outside)
     path = traces.save(judged.record)
     verdict = judged.decision.verdict
     if verdict != "allow":

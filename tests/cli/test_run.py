@@ -274,6 +274,17 @@ def test_a_real_tool_does_not_run_without_an_allow(cli, policy):
     assert ran.code == 0 and ran.value["real"][0]["status"] == "not_executed" and not os.path.exists("ran")
 
 
+def test_a_real_tool_that_is_stopped_does_not_run(cli, policy):
+    command = tool("open('ran', 'w')")
+    pack("x.zip", 1, raw=True)
+    assert cli("stop", "--scope", "tool", "tool.read", "--reason", "drill", *KEY).code == 0
+    ran = cli("run", "replay", "x.zip", *real(policy, "tool.read", command), "--json", *KEY)
+    assert (ran.value["real"][0]["verdict"], ran.value["real"][0]["status"], os.path.exists("ran")) == ("block", "not_executed", False)
+    assert cli("resume", "--scope", "tool", "tool.read", "--reason", "over", *KEY).code == 0
+    cli("run", "replay", "x.zip", *real(policy, "tool.read", command), *KEY)
+    assert os.path.exists("ran")  # the control
+
+
 def test_a_real_tool_needs_the_arguments(cli, policy):
     ran = cli("run", "replay", pack("x.zip", 3), *real(policy, "tool.read", tool("open('ran', 'w')")), "--json", *KEY)
     assert ran.code == 2 and ran.value["real"][0]["status"] == "args_not_captured" and not os.path.exists("ran")
