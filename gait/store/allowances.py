@@ -78,6 +78,9 @@ class Allowances:
         decision = evaluate(compiled, intent)
         if decision.needs:
             decision = self._settled(compiled, intent, decision, tokens)
+            stopped = self._stopped(intent)  # a broker, or the turn of others, may have taken seconds
+            if stopped:
+                return barred(compiled, intent, *stopped)
         return simulated(decision) if self._simulates else decision
 
     def _stopped(self, intent: IntentRequest) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shlex
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -477,3 +478,19 @@ def test_a_service_decides_and_without_it_the_policy_here(policy, monkeypatch, l
     gate = Gate(str(policy), server="unix:/run/gait.sock")
     assert ran(gate, "other", False)[0] == [] and ran(gate, "good", False)[0] == ["x"]
     assert len(lines()) == 3
+
+
+def test_a_stop_that_is_deleted_while_the_program_runs_stops_every_call(policy, own_home):
+    from gait.gate import stops as states
+    from gait.store import keys, stops
+
+    home, ring = str(own_home / "gait"), keys.dev_keyring()[0]
+    gate = Gate(str(policy))
+    assert ran(gate, "good", False) == (["x"], "")
+    stops.stop(home, ring, states.make("tool", "good", "drill", "2026-01-01T00:00:00Z"))
+    calls, said = ran(gate, "good", False)
+    assert calls == [] and "stopped_tool" in said
+    shutil.rmtree(own_home / "gait/stops")
+    assert stops.Switch(home, lambda: ring)._look().stops.entries == ()  # the control: who starts afterwards sees no stop
+    calls, said = ran(gate, "good", False)
+    assert calls == [] and "stop_state_invalid" in said

@@ -1,4 +1,4 @@
-"""Whole decisions by many processes at once: what a rule allows so often is allowed exactly so often, and recorded."""
+"""Whole decisions by many processes at once: what a rule allows so often is allowed exactly so often, and recorded.  And those that take time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
+
+from gait.gate import matching, policy
+from gait.gate.credential import Issued
+from gait.signing.keys import Keyring, make
+from gait.store import stops
+from gait.store.allowances import Allowances
+from gait.store.broker import Broker
+
+from tests.gate.test_stops import intent_of, stop
 
 ROOT = Path(__file__).resolve().parents[2]
 CALL = '{"name": "pay", "arguments": {"amount": 1}}'
@@ -97,3 +106,18 @@ def test_kill_9_in_the_middle_never_lets_one_more_through(tmp_path, rounds):
     assert allowed <= most
     rest, _ = race(tmp_path, 2, "rate_limit", most, most)
     assert most - killed <= allowed + rest <= most  # who is killed loses at most the one that it had counted and not yet told
+
+
+@pytest.mark.parametrize(("tool", "verdict"), [("bank.pay", "block"), ("other", "allow")])  # the second is the control
+def test_a_stop_that_comes_while_the_broker_is_asked_holds(tmp_path, monkeypatch, tool, verdict):
+    home, ring = str(tmp_path / "home"), Keyring("trace", make(bytes(range(32))))
+    rule = {"name": "pay", "effect": "allow", "match": {"tool_names": ["bank.pay"]}, "require_broker_credential": True, "broker_reference": "bank"}
+    compiled = matching.compile_policy(policy.read({"default_verdict": "block", "rules": [rule]}))
+
+    def slow(broker, request):
+        stops.stop(home, ring, stop("tool", tool))
+        return Issued("vault:bank")
+
+    monkeypatch.setattr(Broker, "issue", slow)
+    decision = Allowances(home, lambda: ring, broker=Broker("stub")).decide(compiled, intent_of(), ())
+    assert decision.verdict == verdict and ("stopped_tool" in decision.reason_codes) == (verdict == "block")
