@@ -73,8 +73,10 @@ class Approvals:
         return _save(folder, str(document["token_id"]), document)
 
     def save_grant(self, document: dict[str, object]) -> str:
-        """Keep a signed grant where its tool's calls will be looked for; the path."""
-        return _save(self._folder(GRANTS, _name_of(str(document["tool_name"]))), str(document["grant_id"]), document)
+        """Keep a signed grant where its tool's calls will be looked for; the path.  Those of the same tool that are over go."""
+        folder = self._folder(GRANTS, _name_of(str(document["tool_name"])))
+        _drop_expired(folder)
+        return _save(folder, str(document["grant_id"]), document)
 
     def tokens(self, digests: tuple[str, ...]) -> list[Kept]:
         """The tokens for a call.  StorageError: they cannot be listed."""
@@ -106,8 +108,14 @@ class Approvals:
         return _save(self._folder(REVOKED), id_, {**said, "revoked_by": identity, "reason_code": reason_code})
 
     def is_revoked(self, id_: str) -> bool:
-        """Whether a revocation has its name; one that cannot be read revokes too."""
-        return os.path.lexists(os.path.join(self.folder, REVOKED, f"{id_}.json"))
+        """Whether a revocation has its name; one that cannot be read, or looked for, revokes too."""
+        try:
+            os.lstat(os.path.join(self.folder, REVOKED, f"{id_}.json"))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        return True
 
     def _folder(self, *names: str) -> str:
         path = self.folder

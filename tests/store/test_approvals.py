@@ -56,6 +56,20 @@ def test_a_revocation_that_cannot_be_read_revokes(store):
     assert store.is_revoked("a" * 24) and not store.is_revoked("b" * 24)
 
 
+def test_where_revocations_cannot_be_looked_for_everything_is_revoked(store):
+    store.save_token(TOKEN)
+    assert not store.is_revoked("a" * 24)  # the control
+    open(os.path.join(store.folder, "revoked"), "w").close()
+    assert store.is_revoked("a" * 24)
+
+
+def test_grants_of_the_tool_that_are_over_do_not_add_up(store):
+    for number in range(70):
+        store.save_grant({**GRANT, "grant_id": f"{number:024x}", "expires_at": "2020-01-01T00:00:00Z"})
+    store.save_grant({**GRANT, "expires_at": "2999-01-01T00:00:00Z"})
+    assert [kept.id for kept in store.grants(GRANT["tool_name"])] == ["b" * 24]
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error(store):
     os.makedirs(os.path.join(store.folder, "tokens"))
     open(os.path.join(store.folder, "tokens", "d" * 64), "w").close()
