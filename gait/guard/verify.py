@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 32 * 1024 * 1024
-_MAX_SIGNATURES = 16
 _HEAD = "gait.journal.head"
 
 
@@ -121,8 +120,8 @@ class _Audit:
         signatures: list[Record] = manifest["signatures"]  # type: ignore[assignment]
         if not signatures:
             self._found.add("signature_missing", name, "expected a signed manifest, got an unsigned one")
-        elif len(signatures) > _MAX_SIGNATURES:
-            self._found.add("too_many_signatures", name, f"expected at most {_MAX_SIGNATURES} signatures, got {len(signatures)}")
+        elif len(signatures) > envelope.MAX_SIGNATURES:
+            self._found.add("too_many_signatures", name, f"expected at most {envelope.MAX_SIGNATURES} signatures, got {len(signatures)}")
         elif self._ring is None:
             self._signature = "skipped"
         else:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 _MAX_MANIFEST_BYTES = 1024 * 1024
 _MAX_BAD_LINES = 900  # in one entry; after them nothing of it is parsed
-_MAX_SIGNATURES = 16
 
 
 class Report(NamedTuple):
@@ -130,8 +129,8 @@ class Audit:
         count = len(manifest.signatures)
         if not count and require_signature:
             self._found.add("signature_missing", model.MANIFEST_NAME, "expected a signed manifest, got an unsigned one")
-        if count > _MAX_SIGNATURES:
-            self._found.add("too_many_signatures", model.MANIFEST_NAME, f"expected at most {_MAX_SIGNATURES} signatures, got {count}")
+        if count > envelope.MAX_SIGNATURES:
+            self._found.add("too_many_signatures", model.MANIFEST_NAME, f"expected at most {envelope.MAX_SIGNATURES} signatures, got {count}")
         elif count and ring is None:
             self.signature = "skipped"
             if require_signature:

@@ -55,6 +55,7 @@ _DIGEST = lazy("[0-9a-f]{64}")
 _SIG_BYTES = 32
 _ED25519 = "ed25519"  # and its signatures' size, without importing the curve into every process
 _ED25519_BYTES = 64
+MAX_SIGNATURES = 16  # of one document: each has the whole document digested anew
 
 
 def sign(document: dict[str, object], key: Key, purpose: str) -> dict[str, object]:
@@ -106,6 +107,8 @@ def verify_all(document: dict[str, object], keys: Verifier, purpose: str) -> lis
     signatures = document.get("signatures")
     problems = []
     count = 0
+    if type(signatures) is list and len(signatures) > MAX_SIGNATURES:
+        return [_failed("too_many_signatures", f"expected at most {MAX_SIGNATURES} signatures, got {len(signatures)}")]
     for signature in signatures if type(signatures) is list else ():
         count += 1
         try:

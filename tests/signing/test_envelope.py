@@ -370,3 +370,12 @@ def test_verify_all():
         assert codes(nothing) == ["signature_missing"]
     for odd in (None, 1, "x", [], {}):
         assert codes({**RECORD, "signatures": [odd]}) == ["signature_malformed"]
+
+
+def test_signatures_without_number_are_not_tried(monkeypatch):
+    """Each would cost a digest of the whole document, and a manifest of 1 MiB has room for thousands."""
+    tried: list[object] = []
+    document = listed(*[KEY] * (envelope.MAX_SIGNATURES + 1))
+    monkeypatch.setattr(envelope, "verify", lambda *words: tried.append(words))
+    assert [error.error_code for error in envelope.verify_all(document, RING, TRACE)] == ["too_many_signatures"] and not tried
+    assert envelope.verify_all({**document, "signatures": document["signatures"][1:]}, RING, TRACE) == [] and len(tried) == envelope.MAX_SIGNATURES
