@@ -35,7 +35,7 @@ from gait.store import allowances, keys, stops
 from gait.store.allowances import Allowances
 from gait.store.approvals import Approvals, load_approvers
 from gait.store.journal.append import Journal
-from gait.system.http_request import Request
+from gait.system.http_request import Head, Request
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_790_000_000
@@ -455,6 +455,20 @@ def test_what_a_hook_is_told_names_what_a_person_has_to_run():
 
 
 # --- races ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("letter", ["s", "\\u0073"])
+def test_who_offers_tokens_is_given_a_thread_however_their_name_is_written(letter):
+    """They are used up in the turn of other processes, for which the desk that serves all clients must not wait."""
+    served = Served(False)
+    api = Api(served.engine("policy.yaml"), Rules(CONTEXT), State(lambda: 0, lambda: False, lambda: 0))
+    head = Head("POST", "/v1/evaluate", {"content-type": "application/json"}, 1, 0, True, False)
+    call = b'{"call": {"name": "pay", "arguments": {"to": "x"}}'
+    body = call + f', "approval_token{letter}": [{{"not": "one"}}]}}'.encode()
+    answer = json.loads(api.handle(Request("POST", "/v1/evaluate", "/v1/evaluate", "", head.headers, body)).body)
+    assert "approval_token_invalid" in answer["reason_codes"]  # the control: it is read as a list of tokens
+    assert api.is_quick(head, call + b"}") and not api.is_quick(head, body)
+    served.close()
 
 
 def test_sixteen_threads_and_one_token():

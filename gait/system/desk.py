@@ -33,7 +33,12 @@ class Desk:
         """Serve a client from now on."""
         fd = connection.begin()
         self.connections[fd] = connection
-        self._poll.register(fd, select.EPOLLIN)
+        try:
+            self._poll.register(fd, select.EPOLLIN)
+        except OSError as error:  # the system watches no more of them
+            del self.connections[fd]
+            connection.report(error)
+            connection.close()
 
     def close(self) -> None:
         """End the thread once no client is left: at once, but for a handler that hangs."""

@@ -195,6 +195,27 @@ def test_no_thread_for_a_client_that_needs_one(monkeypatch):
         assert [str(error.__cause__) for error, _ in server.refusals] == ["can't start new thread"]
 
 
+def test_a_client_that_cannot_be_watched_is_let_go_and_the_desk_stays():
+    class Full:
+        """The system's limit of watched descriptors is reached for one client."""
+
+        def __init__(self, poll):
+            self.register, self.unregister, self.poll, self.close = self.refuse, poll.unregister, poll.poll, poll.close
+            self.then = poll.register
+
+        def refuse(self, *words):
+            self.register = self.then
+            raise OSError(28, "No space left on device")
+
+    with at_desk(limits=limits(header_seconds=0.2)) as server:
+        desk_ = server.listener._server._desk
+        desk_._poll = Full(desk_._poll)
+        assert server.ask(GET) == []
+        time.sleep(0.4)  # longer than it might have said nothing
+        with server.connect() as other:
+            assert asked(other) == "gait-desk"
+
+
 def test_clients_that_vanish():
     with at_desk(limits=limits(connections=4)) as server:
         for number in range(40):
