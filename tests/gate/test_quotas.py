@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
+import struct
+from decimal import ROUND_CEILING, Decimal, localcontext
+
 import pytest
 
 from gait.errors import InvalidInput
@@ -11,6 +16,9 @@ from gait.gate import quotas
 from gait.gate.evaluate import evaluate
 from gait.gate.matching import compile_policy
 from gait.gate.quotas import UNITS, Quota, amount_of
+
+
+ROUNDS = int(os.environ.get("GAIT_FUZZ_ROUNDS", "3000"))
 
 
 def rule_of(name="pay", **members):
@@ -193,3 +201,18 @@ def test_a_budget_that_could_not_be_counted_is_no_policy(limit):
     with pytest.raises(InvalidInput, match=r"budget.limit: must be"):
         rule_of(budget={"argument": "n", "limit": limit})
     assert rule_of(budget={"argument": "n", "limit": 9_000_000_000_000}).rules[0].budget.limit * UNITS < 2**63
+
+
+def test_every_double_counts_as_what_is_written():
+    """Held to decimal arithmetic on the text that JSON has for it."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for _ in range(ROUNDS):
+        number = abs(rng.choice((rng.random(), rng.uniform(0, 1e6), round(rng.uniform(0, 1e4), rng.randint(0, 8)), struct.unpack("d", bytes(rng.randrange(256) for _ in range(8)))[0])))
+        if number != number or number == float("inf"):
+            continue
+        with localcontext() as context:
+            context.prec = 400
+            exact = int(Decimal(repr(number)).scaleb(6).to_integral_value(ROUND_CEILING))
+        assert amount_of({"n": number}, "n") == (exact, ""), repr(number)

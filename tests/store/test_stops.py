@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ from gait.store.stops import Switch
 
 from tests.gate.test_stops import NOW, intent_of, stop
 
+ROUNDS = int(os.environ.get("GAIT_FUZZ_ROUNDS", "300"))
 RING = Keyring("trace", make(bytes(range(32))))
 OTHER = Keyring("trace", make(bytes(range(1, 33))))
 STOPPED = ("stopped", "stopped_tool")
@@ -248,3 +250,34 @@ def test_a_file_where_the_folder_belongs(home):
         stops.stop(home, RING, stop("all"))
     with pytest.raises(StorageError):
         stops.reset(home, RING, nothing)
+
+
+def mutated(rng, data):
+    """The bytes of a state with a few of them changed, taken out, doubled or put in."""
+    found = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        place, how = rng.randrange(len(found)), rng.randrange(4)
+        if how == 0:
+            found[place] ^= 1 << rng.randrange(8)
+        elif how == 1:
+            del found[place : place + rng.randint(1, 200)]
+        elif how == 2:
+            found[place:place] = found[place : place + rng.randint(1, 200)]
+        else:
+            found[place:place] = bytes(rng.choices(b'{}[]",:0 \\', k=rng.randint(1, 5)))
+        found = found or bytearray(b" ")
+    return bytes(found)
+
+
+def test_no_mutation_of_a_state_lets_a_stopped_call_run(home, stopped):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng, data = random.Random(seed), stopped.read_bytes()
+    invalid = 0
+    for _ in range(ROUNDS):
+        changed = mutated(rng, data)
+        stopped.write_bytes(changed)
+        reasons = Switch(home, lambda: RING).reasons(CALL)
+        assert reasons in (STOPPED, INVALID), changed
+        invalid += reasons == INVALID
+    assert invalid > ROUNDS * 0.8
