@@ -190,6 +190,7 @@ def _lines(value: dict[str, object]) -> list[str]:
             ("rule", str(value["matched_rule"])),
             ("reasons", ", ".join(value["reason_codes"])),  # type: ignore[arg-type]
             ("violations", ", ".join(value["violations"])),  # type: ignore[arg-type]
+            ("resets", str(value.get("resets_at", ""))),
             ("journal", f"{value['chain']} #{value['sequence']}" if "chain" in value else ""),
             ("trace", str(value["trace_path"])),
             ("next", _NEXT.get(verdict, "").format(approvals=approvals)),

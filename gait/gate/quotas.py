@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..formats import jcs
+from ..formats import jcs, timestamps
 from ..formats.documents import NamedTuple
 from .facts import Needs, Proof
 from .intent import IntentRequest
@@ -61,10 +61,15 @@ def wanted(needs: Needs, rule: str, intent: IntentRequest) -> tuple[list[Quota],
     return found, ""
 
 
-def proof(quotas: Iterable[Quota], problem: str, used: Callable[[Quota], int]) -> Proof:
-    """What the counts say: allow when every quota still fits."""
-    codes = {quota.code for quota in quotas if not quota.allows(used(quota))} | ({problem} if problem else set())
-    return Proof("block", tuple(codes), tuple(codes)) if codes else Proof("allow", ())
+def proof(quotas: Iterable[Quota], problem: str, used: Callable[[Quota], int], now: float) -> Proof:
+    """What the counts say: allow when every quota still fits, else when those that do not will be empty again (`resets_at`), if waiting helps."""
+    over = [quota for quota in quotas if not quota.allows(used(quota))]
+    codes = tuple(sorted({quota.code for quota in over} | ({problem} if problem else set())))
+    if not codes:
+        return Proof("allow", ())
+    would_help = over and not problem and all(quota.amount <= quota.limit for quota in over)
+    evidence = {"resets_at": timestamps.dumps(max(quota.end(now) for quota in over))} if would_help else {}
+    return Proof("block", codes, codes, evidence)
 
 
 def amount_of(args: object, argument: str) -> tuple[int, str]:

@@ -177,7 +177,7 @@ class Allowances:
             from ..gate import quotas
 
             wanted, problem = quotas.wanted(needs, decision.matched_rule, intent)
-            facts, used = facts._replace(limits=quotas.proof(wanted, problem, turn.used)), used + wanted
+            facts, used = facts._replace(limits=quotas.proof(wanted, problem, turn.used, turn.now)), used + wanted
         return facts, used
 
     def _counters(self) -> Counters:

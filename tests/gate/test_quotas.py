@@ -186,14 +186,26 @@ def test_windows_cover_the_policys():
     assert tuple(quotas.WINDOW_SECONDS) == policies.WINDOWS
 
 
-def test_the_proof_names_each_limit_that_does_not_fit():
-    found = [Quota("a", 3), Quota("b", 10, amount=4, code="budget_exceeded")]
-    assert quotas.proof(found, "", lambda quota: {"a": 2, "b": 6}[quota.key]) == ("allow", (), (), {})
-    for used, codes in (((3, 6), {"rate_limit_exceeded"}), ((2, 7), {"budget_exceeded"}), ((3, 7), {"rate_limit_exceeded", "budget_exceeded"})):
-        told = quotas.proof(found, "", lambda quota: dict(zip("ab", used))[quota.key])
-        assert (told.verdict, set(told.reason_codes), set(told.violations)) == ("block", codes, codes)
-    told = quotas.proof(found[:1], "budget_amount_missing", lambda quota: 0)
-    assert (told.verdict, told.reason_codes, told.violations) == ("block", ("budget_amount_missing",), ("budget_amount_missing",))
+def test_the_proof_names_each_limit_that_does_not_fit_and_when_it_will():
+    found = [Quota("a", 3, window_seconds=60), Quota("b", 10, amount=4, window_seconds=3600, code="budget_exceeded")]
+
+    def told(used, quotas_=found, problem=""):
+        return quotas.proof(quotas_, problem, lambda quota: dict(zip("ab", used))[quota.key], 3599.5)
+
+    assert told((2, 6)) == ("allow", (), (), {})
+    for used, codes, resets_at in (
+        ((3, 6), ("rate_limit_exceeded",), "1970-01-01T01:00:00Z"),
+        ((2, 7), ("budget_exceeded",), "1970-01-01T01:00:00Z"),
+        ((3, 7), ("budget_exceeded", "rate_limit_exceeded"), "1970-01-01T01:00:00Z"),
+    ):
+        assert told(used) == ("block", codes, codes, {"resets_at": resets_at})
+    assert told((3, 0), [found[0]])[3] == {"resets_at": "1970-01-01T01:00:00Z"}
+    missing = ("budget_amount_missing",)
+    assert told((2, 0), [found[0]], *missing) == ("block", missing, missing, {})
+    both = ("budget_amount_missing", "rate_limit_exceeded")
+    assert told((3, 0), [found[0]], *missing) == ("block", both, both, {})  # waiting alone would not help
+    too_much = [found[1]._replace(amount=11)]
+    assert quotas.proof(too_much, "", lambda quota: 0, 0.0) == ("block", ("budget_exceeded",), ("budget_exceeded",), {})
 
 
 @pytest.mark.parametrize("limit", [0, -1, 9_000_000_000_001, 2**53 - 1, None])
