@@ -337,10 +337,13 @@ def test_a_variable_that_starts_claude_code_without_hooks_is_seen(here, gait, mo
         assert found(host).status == status and (status == "ok" or name in found(host).detail)
 
 
-@pytest.mark.parametrize("place", ["settings/config.json", "settings/agents.json", "rig/settings/agents.json"])
-@pytest.mark.parametrize("own, status", [
-    ({"args": ["--bare"]}, "fail"), ({"args": ["-x", "--safe-mode"]}, "fail"), ({"env": {"CLAUDE_CODE_SIMPLE": "1"}}, "fail"), ({"env": {"CLAUDE_CODE_SAFE_MODE": True}}, "fail"),
-    ({"args": ["--dangerously-skip-permissions"], "env": {"A": "1"}}, "ok"), ({"args": "--bare", "env": []}, "ok"), (3, "ok"),
+_BARE = {"args": ["--bare"]}
+
+
+@pytest.mark.parametrize("place, own, status", [
+    ("settings/config.json", _BARE, "fail"), ("rig/settings/agents.json", _BARE, "fail"), ("settings/agents.json", _BARE, "fail"),
+    *(("settings/agents.json", own, "fail") for own in ({"args": ["-x", "--safe-mode"]}, {"env": {"CLAUDE_CODE_SIMPLE": "1"}}, {"env": {"CLAUDE_CODE_SAFE_MODE": True}})),
+    *(("settings/agents.json", own, "ok") for own in ({"args": ["--dangerously-skip-permissions"], "env": {"A": "1"}}, {"args": "--bare", "env": []}, 3)),
 ])  # fmt: skip
 def test_an_agent_of_a_town_that_is_started_without_hooks_is_seen(here, gait, monkeypatch, place, own, status):
     install(gait, "gastown")
