@@ -28,6 +28,8 @@ _HINT = "look with `gait stop --list`; remove every stop with `gait resume --res
 _Mark = tuple[int, ...]
 _NONE: _Mark = ()  # there is no state: nothing was ever stopped here
 _UNREADABLE: _Mark = (0,)
+_NOTHING = Stops(0, "", ())
+_USED = ".used"  # a file beside the folder says that there was a state: the folder must not vanish unseen
 
 
 class _Seen(NamedTuple):
@@ -48,7 +50,7 @@ class Switch:
         self._ring = ring
         self._lock = allocate_lock()
         self._sequence = 0  # the greatest that was seen
-        self._seen = _Seen(_NONE, Stops(0, "", ()))
+        self._seen = _Seen(_NONE, None)
 
     def reasons(self, intent: IntentRequest) -> tuple[str, ...]:
         """Why a call is stopped, as reason codes; empty when it is not."""
@@ -71,7 +73,7 @@ class Switch:
     def _believed(self, mark: _Mark) -> Stops | None:
         """The state, None when it is not to be believed."""
         if mark == _NONE:
-            return None if self._sequence else Stops(0, "", ())
+            return None if self._sequence or _was_used(self._path) else _NOTHING
         try:
             found = _load(self._path, self._ring())
         except GaitError:
@@ -87,9 +89,8 @@ def path(home: str) -> str:
 def load(home: str, ring: Callable[[], Keyring]) -> Stops:
     """The state.  VerificationFailed: it is not to be believed, so that every call is stopped."""
     where = path(home)
-    mark = _mark(where)
-    if mark == _NONE:
-        return Stops(0, "", ())
+    if _mark(where) == _NONE and not _was_used(where):
+        return _NOTHING
     try:
         return _load(where, ring())
     except GaitError as error:
@@ -158,14 +159,20 @@ def _write(home: str, data: bytes) -> None:
     if os.path.lexists(folder):
         files.private_directory(folder)
         files.write_atomic(path(home), data, sync=True)
-        return
-    new = os.path.join(home, f".{FOLDER}-{os.urandom(8).hex()}")
-    files.private_directory(new)
-    files.write_atomic(os.path.join(new, NAME), data, sync=True)
-    try:
-        os.rename(new, folder)
-    except OSError as error:
-        raise StorageError(f"cannot make the folder: {error.strerror}", where=folder, hint="check its permissions and the free space") from error
+    else:
+        new = os.path.join(home, f".{FOLDER}-{os.urandom(8).hex()}")
+        files.private_directory(new)
+        files.write_atomic(os.path.join(new, NAME), data, sync=True)
+        try:
+            os.rename(new, folder)
+        except OSError as error:
+            raise StorageError(f"cannot make the folder: {error.strerror}", where=folder, hint="check its permissions and the free space") from error
+    if not os.path.lexists(folder + _USED):
+        files.write_atomic(folder + _USED, b"", sync=True)
+
+
+def _was_used(where: str) -> bool:
+    return os.path.lexists(os.path.dirname(where) + _USED)
 
 
 def _load(where: str, ring: Keyring) -> Stops:

@@ -145,13 +145,9 @@ ATTACKS = {
     "a folder in its place": lambda path: (path.unlink(), path.mkdir()),
     "a pipe in its place": lambda path: (path.unlink(), os.mkfifo(path)),
     "a link in its place": turned_into_a_link,
-}
-SEEN_ONLY = {
     "the folder deleted": lambda path: shutil.rmtree(path.parent),
     "the folder moved": lambda path: path.parent.rename(path.parent.with_name("away")),
 }
-
-
 @pytest.mark.parametrize("attack", sorted(ATTACKS))
 def test_a_state_that_is_touched_stops_every_call(home, switch, stopped, attack):
     ATTACKS[attack](stopped)
@@ -185,13 +181,21 @@ def test_reset_is_the_way_out(home, switch, stopped, attack):
     assert switch.reasons(CALL) == Switch(home, lambda: RING).reasons(CALL) == ()
 
 
-@pytest.mark.parametrize("attack", sorted(SEEN_ONLY))
-def test_who_has_seen_a_state_misses_it(home, switch, stopped, attack):
-    SEEN_ONLY[attack](stopped)
+def test_who_has_seen_a_state_misses_it(home, switch, stopped):
+    shutil.rmtree(stopped.parent)
+    (Path(home) / "stops.used").unlink()
     assert switch.reasons(CALL) == INVALID
     assert Switch(home, lambda: RING).reasons(CALL) == ()  # the limit that docs/limits.md states
     stops.reset(home, RING, nothing)
     assert switch.reasons(CALL) == ()
+
+
+def test_a_marker_that_was_deleted_is_made_again(home, switch, stopped):
+    marker = Path(home) / "stops.used"
+    marker.unlink()
+    assert switch.reasons(CALL) == STOPPED
+    stops.stop(home, RING, stop("all"))
+    assert marker.exists()
 
 
 def test_an_older_state_put_back_stops_every_call(home, switch):
