@@ -8,7 +8,7 @@ DEV = py=$$($(PYTHON) scripts/dev_python.py .venv pytest) || exit 1; "$$py"
 # .venv's own: it measures the processes that tests start.
 OWN = py=$$($(PYTHON) scripts/dev_python.py --own .venv pytest coverage) || exit 1
 
-.PHONY: schemas-check acceptance docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
+.PHONY: test-isolated schemas-check acceptance docs docs-check dist vendor-check help test lint compile architecture shell types check fixtures fixtures-check \
 	coverage fuzz bench bench-serve bench-mcp conformance integration-mcp integration-hooks \
 	integration-openclaw integration-frameworks openclaw-skill-install test-adapter-parity test-beads-bridge matrix clean
 
@@ -18,6 +18,9 @@ help: ## print the targets
 
 test: ## run the tests (no network needed where pytest is importable)
 	@$(DEV) -m pytest $(ARGS)
+
+test-isolated: ## run the tests in a network with nothing but a loopback, and count what tried to leave (Linux, root)
+	@export GAIT_NETWORK=none; $(DEV) -m pytest $(ARGS)
 
 check: lint test fixtures-check docs-check ## everything that must hold: lint, tests (the documentation's too), fixtures, generated pages
 

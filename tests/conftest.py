@@ -9,8 +9,11 @@ import signal
 import site
 from pathlib import Path
 from typing import Iterator
+from typing import Iterator
 
 import pytest
+
+from tests import loopback
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,8 +27,15 @@ CANARY = f"canary-{secrets.token_hex(16)}"
 SLOW = frozenset(("service", "skills"))
 
 
+ISOLATED: list[int] = []  # the packets that had no way to go when the run began, where it has a network of its own
+
+
 def pytest_configure() -> None:
-    """Drop what would change the answers of Gait, or of a pytest that a test starts."""
+    """Drop what would change the answers of Gait, or of a pytest that a test starts; keep every socket on this host."""
+    if os.environ.pop("GAIT_NETWORK", "") == "none":
+        loopback.isolate()
+        ISOLATED.append(loopback.unrouted())
+    loopback.watch()
     for name in list(os.environ):
         if name.startswith("GAIT_") and name not in KEPT:
             del os.environ[name]
@@ -46,6 +56,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         code = getattr(getattr(item, "function", None), "__code__", None)
         if code and {"ROUNDS", "rounds", "fuzz_rounds"}.intersection(code.co_names):
             item.add_marker("fuzz")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run with a network of its own fails when any process of it tried to leave."""
+    if ISOLATED:
+        tried = loopback.unrouted() - ISOLATED[0]
+        print(f"\nnetwork namespace with a loopback only: {tried} packets tried to leave it")
+        if tried and session.exitstatus == 0:
+            session.exitstatus = 1
+
+
+@pytest.fixture(autouse=True)
+def on_this_host() -> Iterator[None]:
+    """Fails the test that asked for another host, whatever became of that."""
+    del loopback.left[:]
+    yield
+    assert not loopback.left
 
 
 @pytest.fixture(autouse=True)
