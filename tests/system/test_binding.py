@@ -67,7 +67,7 @@ def test_ipv6():
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-def test_an_address_that_is_not_here(host):
+def test_an_address_that_is_not_here(host, asks_elsewhere):
     with pytest.raises(StorageError) as caught:
         binding.bind(Address(host, 0), 5)
     assert caught.value.error_code == "address_unusable" and "cannot listen" in str(caught.value)

@@ -386,7 +386,7 @@ def test_host_names():
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-name.invalid"])
-def test_unreachable(host):
+def test_unreachable(host, asks_elsewhere):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     with pytest.raises(Unreachable) as caught:
