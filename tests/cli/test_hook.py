@@ -259,7 +259,7 @@ def test_check_records_nothing(process, policy, home):
 
 def test_start_up_loads_nothing_heavy(policy):
     """Modules and not milliseconds: those are measured by `make bench`."""
-    probe = "import sys; sys.path.append(sys.argv[1]); from gait.hosts.process import main; main(sys.argv[2:]); print(*sys.modules, file=sys.stderr)"
+    probe = "import sys; before = {*sys.modules}; sys.path.append(sys.argv[1]); from gait.hosts.process import main; main(sys.argv[2:]); print(*{*sys.modules} - before, file=sys.stderr)"
     command = [sys.executable, "-I", "-c", probe, str(ROOT), "claude-code", "--policy", str(policy("default_verdict: block\n"))]
     environment = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}
     done = subprocess.run(command, input=json.dumps(EVENT), capture_output=True, text=True, env=environment, timeout=60)

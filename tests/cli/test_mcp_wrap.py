@@ -262,7 +262,7 @@ def test_json_is_no_option_and_may_be_the_server_s(wrapped):
 def test_what_wrap_loads(tmp_path):
     """It is started with every session of a client: nothing of HTTP, TLS or subprocesses."""
     (tmp_path / "policy.yaml").write_text("default_verdict: allow\n")
-    probe = "import sys; sys.path.append(sys.argv[1]); from gait.cli import main; code = main(sys.argv[2:]); print(code, *sys.modules, file=sys.stderr)"
+    probe = "import sys; before = {*sys.modules}; sys.path.append(sys.argv[1]); from gait.cli import main; code = main(sys.argv[2:]); print(code, *{*sys.modules} - before, file=sys.stderr)"
     command = [*PYTHON, "-c", probe, os.path.dirname(GAIT[-1]), "mcp", "wrap", "--policy", str(tmp_path / "policy.yaml"), "--", "true"]
     environment = {key: value for key, value in os.environ.items() if key != "COVERAGE_PROCESS_START"}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
