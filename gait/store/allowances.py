@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .stops import Switch
     from .packages.skill import Skill
 
-_STOPS = "stops"  # stops.FOLDER: until it is there, nothing was ever stopped, and its module need not be loaded
+# stops.FOLDER, and what says that there was one: until they are there, nothing was ever stopped, and the module need not be loaded.
+_STOPS = ("stops", "stops.used")
 _LATER = Proof("allow", ())  # of a credential: it is asked for when the rest allows the call, and only then can that be the answer
 _NO_STORE = Proof("block", ("approval_store_unavailable",), ("approval_store_unavailable",))
 
@@ -37,6 +38,16 @@ _NO_STORE = Proof("block", ("approval_store_unavailable",), ("approval_store_una
 def nobody() -> tuple[Approver, ...]:
     """No approvals are believed."""
     return ()
+
+
+def _may_be_there(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass  # the switch says what that means
+    return True
 
 
 class Allowances:
@@ -66,7 +77,7 @@ class Allowances:
         self._skill = skill
         self._simulates = simulates
         self._ring = ring
-        self._stops = os.path.join(home, _STOPS)
+        self._stops = tuple(os.path.join(home, name) for name in _STOPS)
         self._switch: Switch | None = None
         self._opened: Counters | None = None
 
@@ -86,12 +97,8 @@ class Allowances:
     def _stopped(self, intent: IntentRequest) -> tuple[str, ...]:
         """Why the kill switch holds a call back.  Once there is a switch it is always asked: what was stopped stays so without its folder."""
         if self._switch is None:
-            try:
-                os.lstat(self._stops)
-            except FileNotFoundError:
+            if not any(map(_may_be_there, self._stops)):
                 return ()
-            except OSError:
-                pass  # the switch says what that means
             from .stops import Switch
 
             self._switch = Switch(self._home, self._ring)

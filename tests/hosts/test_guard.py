@@ -491,6 +491,7 @@ def test_a_stop_that_is_deleted_while_the_program_runs_stops_every_call(policy, 
     calls, said = ran(gate, "good", False)
     assert calls == [] and "stopped_tool" in said
     shutil.rmtree(own_home / "gait/stops")
+    (own_home / "gait/stops.used").unlink()
     assert stops.Switch(home, lambda: ring)._look().stops.entries == ()  # the control: who starts afterwards sees no stop
     calls, said = ran(gate, "good", False)
     assert calls == [] and "stop_state_invalid" in said

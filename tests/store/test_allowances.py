@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,6 +107,15 @@ def test_kill_9_in_the_middle_never_lets_one_more_through(tmp_path, rounds):
     assert allowed <= most
     rest, _ = race(tmp_path, 2, "rate_limit", most, most)
     assert most - killed <= allowed + rest <= most  # who is killed loses at most the one that it had counted and not yet told
+
+
+def test_who_starts_afterwards_misses_the_folder_of_stops_too(tmp_path):
+    home, ring = str(tmp_path / "home"), Keyring("trace", make(bytes(range(32))))
+    compiled = matching.compile_policy(policy.read({"default_verdict": "allow"}))
+    stops.stop(home, ring, stop("tool", "bank.pay"))
+    shutil.rmtree(stops.path(home).rpartition("/")[0])
+    assert Allowances(home, lambda: ring).decide(compiled, intent_of(), ()).reason_codes == ("stop_state_invalid", "stopped")
+    assert Allowances(str(tmp_path / "other"), lambda: ring).decide(compiled, intent_of(), ()).verdict == "allow"  # the control
 
 
 @pytest.mark.parametrize(("tool", "verdict"), [("bank.pay", "block"), ("other", "allow")])  # the second is the control
