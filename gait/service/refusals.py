@@ -11,8 +11,11 @@ import time
 from threading import Lock
 
 from ..errors import StorageError
-from ..system.http_request import Refusal
+from ..formats.documents import TYPE_CHECKING
 from .ledger import Ledger
+
+if TYPE_CHECKING:
+    from ..system.http_request import Refusal
 
 BURST = 60
 PER_SECOND = 1.0
