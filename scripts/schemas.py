@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from gait.gate import approval_fields, approval_grants, approval_tokens, credential, decision, facts, intent, policy, stops  # noqa: E402
+from gait.gate import approval_fields, approval_grants, approval_tokens, credential, decision, facts, intent, policy, skill_provenance, stops  # noqa: E402
 from gait.guard import pack as guard  # noqa: E402
 from gait.mcp import lock as mcp_lock  # noqa: E402
 from gait.mcp import unwrap as mcp_gateway  # noqa: E402
@@ -102,7 +102,9 @@ TARGET = shape(
     },
 )
 ARG_PROVENANCE = shape({"arg_path": SOME_TEXT, "source": words(*intent.PROVENANCE_SOURCES)}, {"source_ref": TEXT, "integrity_digest": DIGEST})
-SKILL = shape({"skill_name": SOME_TEXT, "source": SOME_TEXT, "publisher": SOME_TEXT}, {"skill_version": TEXT, "digest": DIGEST, "signature_key_id": TEXT})
+_SKILL, _SKILL_MORE = {"skill_name": SOME_TEXT, "source": SOME_TEXT, "publisher": SOME_TEXT}, {"skill_version": TEXT, "digest": DIGEST, "signature_key_id": TEXT}
+SKILL = shape(_SKILL, _SKILL_MORE)
+RECORDED_SKILL = shape(_SKILL, {**_SKILL_MORE, "trust": words(skill_provenance.VERIFIED)})  # which nobody but Gait can say
 CONTEXT = shape(
     {"identity": SOME_TEXT, "workspace": SOME_TEXT, "risk_class": words(*intent.RISK_CLASSES)},
     {"session_id": TEXT, "request_id": TEXT, "auth_context": OBJECT, "credential_scopes": UNIQUE_TEXTS, "environment_fingerprint": TEXT},
@@ -207,7 +209,7 @@ TRACE = document(
     },
     {
         **{"tool_name": TEXT, "args_digest": DIGEST, "reason_codes": TEXTS, "violations": TEXTS, "matched_rule": TEXT, "latency_ms": number(kind="number")},
-        **{"correlation_id": TEXT, "upstream": TEXT, "skill_provenance": SKILL, "context": TRACE_CONTEXT, "intent": CAPTURED},
+        **{"correlation_id": TEXT, "upstream": TEXT, "skill_provenance": RECORDED_SKILL, "context": TRACE_CONTEXT, "intent": CAPTURED},
         **{"intent_digest_basis": words("raw"), "approval_token_ref": TEXT, "simulated_verdict": VERDICT, "would_have_blocked": BOOL, **PROOFS, **LINKS},
     },
     version=PUBLISHED_VERSION,
