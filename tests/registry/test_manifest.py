@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import random
+
 import pytest
 
-from gait.errors import InvalidInput, VerificationFailed
+from gait.errors import GaitError, InvalidInput, VerificationFailed
 from gait.formats import jcs
 from gait.registry import manifest
 from gait.registry.sums import digest_of
+from gait.store.packages import folder as folders
 from tests.registry import sample
 
 H = "a" * 64
@@ -136,3 +140,37 @@ def test_pins():
         with pytest.raises(InvalidInput) as refused:
             manifest.require_pin(package, bad)
         assert refused.value.error_code == "pin_malformed"
+
+
+ROUNDS = int(os.environ.get("GAIT_FUZZ_ROUNDS", "300"))
+
+
+@pytest.mark.parametrize("make", [sample.pack, sample.skill])
+def test_a_damaged_manifest_is_refused_and_nothing_else_happens(make):
+    """Any change of the bytes is refused with an error of ours, or leaves the document as it was signed."""
+    seed = int(os.environ.get("GAIT_FUZZ_SEED", random.randrange(2**32)))
+    print("seed", seed)
+    chance = random.Random(seed)
+    value = sample.signed(sample.signed_elsewhere(make()))
+    good, refused = jcs.dumps(value), 0
+    name = manifest.read(value).manifest_name
+    for _ in range(ROUNDS):
+        data = bytearray(good)
+        for _ in range(chance.randrange(1, 4)):
+            place, how = chance.randrange(len(data)), chance.randrange(4)
+            if how == 0:
+                data[place] ^= 1 << chance.randrange(8)
+            elif how == 1:
+                del data[place : place + chance.randrange(1, 40)]
+            elif how == 2:
+                data[place:place] = data[chance.randrange(len(data)) :][: chance.randrange(1, 40)]
+            else:
+                data[place] = chance.randrange(256)
+        try:
+            package = manifest.require_signed(folders.loads(bytes(data), "m", name), sample.RING)
+        except GaitError:
+            refused += 1
+            continue
+        unsigned = {k: v for k, v in package.value.items() if k != "signatures"}
+        assert unsigned == {k: v for k, v in value.items() if k != "signatures"}, (seed, bytes(data))
+    assert refused > ROUNDS // 2
