@@ -71,5 +71,7 @@ def _trust(args: argparse.Namespace) -> int:
         return 0
     found = config.trust(os.getcwd())
     lines = [f"trusted {shared.plain(found.path)}", *shared.rows([(name, _text(value)) for name, value in found.values.items()])]
-    shared.emit(args, {"ok": True, "path": found.path, "sha256": found.digest, "values": found.values}, lines)
+    warnings = config.warnings(found)
+    lines += shared.rows([("warning", warning) for warning in warnings])
+    shared.emit(args, {"ok": True, "path": found.path, "sha256": found.digest, "values": found.values, "warnings": warnings}, lines)
     return 0

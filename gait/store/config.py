@@ -87,6 +87,18 @@ def read(data: bytes, path: str) -> Config:
     return Config(path, hashlib.sha256(data).hexdigest(), values)
 
 
+def warnings(config: Config) -> list[str]:
+    """What a trusted config rests on that it does not pin: files which an agent in the project's folder can change unnoticed."""
+    from .approvals import named as approver_place
+
+    folder = os.path.join(os.path.dirname(os.path.dirname(config.path)), "")
+    approvers = config.values.get(APPROVERS, [])
+    named = [(name, str(config.values[name])) for name in FILES if name != "journal" and name in config.values]
+    named += [(APPROVERS, approver_place(text)[1]) for text in approvers]  # type: ignore[attr-defined]
+    text = "is in the project's folder: whoever may write there can change it, and is not stopped; name a file elsewhere"
+    return [f"{name} {text}" for name, path in named if os.path.normpath(path).startswith(folder)]
+
+
 def trust(folder: str) -> Config:
     """Believe a project's config as it is now.  InvalidInput: it is not one."""
     folder = os.path.realpath(folder)
