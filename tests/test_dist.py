@@ -94,6 +94,15 @@ def test_the_build_digest_is_that_of_the_checkout(made, tmp_path):
     assert json.loads(done.stdout)["build_digest"] == build.digest()
 
 
+def test_the_files_of_a_zip_application_are_those_of_the_folder(made, monkeypatch):
+    archive = str(made / "gait.pyz")
+    assert dict(build._zipped(archive)) == dict(build._unpacked(str(ROOT / "gait")))
+    assert (build.launcher(archive), build.launcher(str(ROOT)), build.launcher(str(ROOT / "docs"))) == (archive, str(ROOT / "gait.py"), "")
+    expected = build.digest()
+    monkeypatch.setattr(build, "root", lambda: archive)
+    assert build.digest() == expected
+
+
 def test_the_build_digest_sees_one_changed_byte(tmp_path):
     shutil.copytree(ROOT / "gait", tmp_path / "gait", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "gait.py", tmp_path)
