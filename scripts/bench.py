@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
         report["allowances"] = measure_allowances(rounds // 20, home)
     with tempfile.TemporaryDirectory() as folder:
         command = installed(Path(folder))
-        pairs, event = 5 if options.quick else 25, json.dumps(EVENT).encode()
+        pairs, event = 11 if options.quick else 25, json.dumps(EVENT).encode()
         hook = [command[0], "hook", "claude-code", "--policy", command[4]]
         report["process"] = [measure_process(version, command, BARE, pairs) for version in PYTHONS]
         report["hook"] = [measure_process(version, hook, BARE_HOOK, pairs, event) for version in PYTHONS]
