@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import json
 import re
@@ -55,6 +56,64 @@ def test_gait_reads_what_the_schema_takes_and_refuses_as_well(name):
         except GaitError:
             refused += 1
     assert refused >= 4
+
+
+# Inside a document: schema, the steps to a place, and what is put there.  Gait refuses each of them too.
+INSIDE = [
+    ("policy", ("rules", 0, "efect"), "block"),
+    ("policy", ("rules", 0, "effect"), "permit"),
+    ("policy", ("rules", 0, "name"), ""),
+    ("policy", ("rules", 0, "match"), {"tool_names": []}),
+    ("policy", ("rules", 0, "match"), {"risk_classes": ["extreme"]}),
+    ("policy", ("rules", 0, "endpoint"), {"action": "allow"}),
+    ("policy", ("rules", 0, "endpoint"), {"egress_classes": ["fs.read"]}),
+    ("policy", ("rules", 0, "rate_limit"), {"requests": -1}),
+    ("policy", ("rules", 0, "budget"), {"argument": "a"}),
+    ("policy", ("fail_closed",), {"required_fields": ["args"]}),
+    ("intent_request", ("context", "risk_class"), "extreme"),
+    ("intent_request", ("context", "identity"), ""),
+    ("intent_request", ("targets",), [{"kind": "file", "value": "a"}]),
+    ("intent_request", ("targets",), [{"kind": "path"}]),
+    ("intent_request", ("arg_provenance",), [{"arg_path": "a", "source": "dream"}]),
+    ("intent_request", ("arg_provenance",), [{"arg_path": "a", "source": "user", "integrity_digest": "abc"}]),
+    ("intent_request", ("args",), [1]),
+    ("keyring", ("keys", 0, "more"), 1),
+    ("keyring", ("keys",), []),
+    ("keyring", ("purpose",), "both"),
+    ("approval_token", ("scope",), []),
+    ("approval_token", ("signature", "alg"), "none"),
+    ("approval_token", ("max_uses",), 0),
+    ("approval_grant", ("arg_constraints",), [{"argument": "a", "test": "like", "value": "b"}]),
+    ("approval_grant", ("expires_at",), "tomorrow"),
+    ("stops", ("stops", 0, "scope"), "everything"),
+    ("stops", ("sequence",), 0),
+    ("mcp_gateway", ("unwrap", 0, "name_path"), []),
+    ("mcp_gateway", ("unwrap", 0, "arguments_encoding"), "yaml"),
+    ("regress_config", ("fixtures", 0, "name"), "../x"),
+    ("regress_fixture", ("diff_allow_fields",), ["everything"]),
+    ("runpack_manifest", ("files", 0, "sha256"), "abc"),
+    ("runpack_manifest", ("run_id",), "../x"),
+    ("runpack_result", ("decision",), {"verdict": "maybe"}),
+    ("runpack_refs", ("receipts",), [{"ref_id": "a"}]),
+    ("config", ("profile",), "strict"),
+    ("config_trust", ("projects",), {"/w": "abc"}),
+    ("journal_event", ("event",), "deleted"),
+    ("registry_pack", ("artifacts",), []),
+    ("broker_credential_answer", ("credential_ref",), "hunter2"),
+]
+
+
+@pytest.mark.parametrize("name, steps, value", INSIDE, ids=lambda item: item if isinstance(item, str) else None)
+def test_what_gait_refuses_inside_a_document_the_schema_refuses_too(name, steps, value):
+    found = (value for _, value in documents.good(name) if not steps[1:2] == (0,) or value.get(steps[0]))
+    document = place = copy.deepcopy(next(found))
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = value
+    assert list(problems(schema(name), document))
+    if name in documents.READERS:
+        with pytest.raises(GaitError):
+            documents.READERS[name](document)
 
 
 # Texts of the form of a schema id that are none.
