@@ -30,7 +30,7 @@ class Integration(NamedTuple):
 
 
 _HOOKS, _FRAMEWORKS, _DECISIONS = "docs/hooks.md", "docs/integrations/frameworks.md", "docs/decisions.md"
-_HOOK_PROOF = "scripts/integration_hooks.py"
+_HOOK_PROOF, _FRAMEWORK_PROOF = "scripts/integration_hooks.py", "scripts/integration_frameworks.py"
 
 
 def _hook(name: str, title: str, adapter: str, status: str, package: str = "") -> Integration:
@@ -38,8 +38,9 @@ def _hook(name: str, title: str, adapter: str, status: str, package: str = "") -
     return Integration(name, "hook", title, status, install, _HOOKS, (adapter,), package, _HOOK_PROOF if status == PROVEN else "")
 
 
-def _framework(name: str, title: str, names: str, adapters: tuple[str, ...] = ()) -> Integration:
-    return Integration(name, "framework", title, TESTED, f"from gait.hosts.{name} import {names}", _FRAMEWORKS, adapters, f"skills/{name}")
+def _framework(name: str, title: str, names: str, status: str, package: str = "") -> Integration:
+    about = (name, "framework", title, status, f"from gait.hosts.{name} import {names}", _FRAMEWORKS)
+    return Integration(*about, (name,) if package else (), package, _FRAMEWORK_PROOF if status == PROVEN else "")
 
 
 def _one_shot(name: str, title: str) -> Integration:
@@ -65,11 +66,11 @@ ALL: tuple[Integration, ...] = (
         *(("mcp",), "", "scripts/conformance.py"),
     ),
     Integration("http", "service", "any program, over HTTP", TESTED, "gait mcp serve --policy POLICY", "docs/serve.md"),
-    _framework("guard", "any Python function", "Gate")._replace(package=""),
-    _framework("openai_agents", "OpenAI Agents SDK", "gate_tools", ("openai_agents",)),
-    _framework("langchain", "LangChain, LangGraph", "GaitMiddleware", ("langchain",)),
-    _framework("autogen", "AutoGen", "GatedWorkbench", ("autogen",)),
-    _framework("autogpt", "AutoGPT (classic)", "GaitPermissionManager", ("autogpt",)),
+    _framework("guard", "any Python function", "Gate", TESTED),
+    _framework("openai_agents", "OpenAI Agents SDK", "gate_tools", PROVEN, "skills/openai_agents"),
+    _framework("langchain", "LangChain, LangGraph", "GaitMiddleware", PROVEN, "skills/langchain"),
+    _framework("autogen", "AutoGen", "GatedWorkbench", PROVEN, "skills/autogen"),
+    _framework("autogpt", "AutoGPT (classic)", "GaitPermissionManager", TESTED, "skills/autogpt"),
     _one_shot("openai", "calls in the shape of the OpenAI API"),
     _one_shot("anthropic", "calls in the shape of the Anthropic API"),
     Integration("beads", "bridge", "Beads: refused calls as issues", TESTED, "gait beads TRACE --live", "docs/beads.md"),
