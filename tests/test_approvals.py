@@ -571,4 +571,4 @@ def test_without_a_key_or_a_stop_nothing_of_either_is_loaded(tmp_path):
     loaded = set(done.stderr.split())
     assert "gait.store.allowances" in loaded and "require_approval" in done.stdout
     assert not loaded & {"gait.store.stops", "gait.store.offers", "gait.gate.approvals", "gait.store.counters", "sqlite3"}
-    assert allowances._STOPS == stops.FOLDER
+    assert allowances._STOPS == (stops.FOLDER, stops.FOLDER + stops._USED)
