@@ -9,9 +9,7 @@ import http from "node:http";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-
-const ID = "gait-gate";
-const HERE = dirname(fileURLToPath(import.meta.url));
+const [ID, HERE] = ["gait-gate", dirname(fileURLToPath(import.meta.url))];
 const LAST = -1_000_000_000; // after every other plugin's hook, whose changes to the arguments are then judged too
 const [MAX_ANSWER, MAX_OUTCOMES] = [1 << 20, 8 << 20]; // bytes
 const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
