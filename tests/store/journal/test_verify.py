@@ -220,16 +220,19 @@ def test_gaps(root, monkeypatch):
 
 # --- beside a writer ---------------------------------------------------------------------------
 
+# It pauses: a verification that is measured for coverage is slower than a writer that is not, and would follow it for ever.
 WRITER = """
+import time
 from gait.store.journal.append import Journal
 from gait.store.journal.retention import Limits
 journal = Journal.open(argv[0], "live", sample.RING, limits=Limits(segment_bytes=60_000, keep_segments=int(argv[1])))
 journal.event("armed", {"heartbeat_seconds": 60})
 print("ready", flush=True)
 while True:
-    for number in range(200):
+    for number in range(50):
         journal.append(sample.record(number))
     journal.heartbeat()
+    time.sleep(0.05)
 """
 
 
