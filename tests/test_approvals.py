@@ -567,7 +567,8 @@ def test_without_a_key_or_a_stop_nothing_of_either_is_loaded(tmp_path):
     Path("call.json").write_text(json.dumps({"tool_name": "pay", "args": ARGS, "context": CONTEXT}), "utf-8")
     code = "import sys; sys.path.append(sys.argv[1]); from gait.cli import main; main(sys.argv[2:]); print(*sys.modules, file=sys.stderr)"
     words = [sys.executable, "-I", "-c", code, str(ROOT), "gate", "eval", "--policy", "policy.yaml", "--intent", "call.json"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    environment = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}  # coverage has an sqlite3 of its own
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
     loaded = set(done.stderr.split())
     assert "gait.store.allowances" in loaded and "require_approval" in done.stdout
     assert not loaded & {"gait.store.stops", "gait.store.offers", "gait.gate.approvals", "gait.store.counters", "sqlite3"}
