@@ -248,7 +248,7 @@ def test_the_end_finishes_the_answer_under_way_and_closes_idle_clients_at_once()
             assert begun.wait(10)
             assert server.listener.in_flight == 1
             server.listener.stop(20)
-            time.sleep(0.1)
+            wait_for(lambda: all(connection._is_last for connection in server.listener._server.clients()))
             go.set()
             answer, rest = take_answer(read_all(busy))
             assert (answer.body, answer.headers["connection"], rest) == (b"done", "close", b"")
