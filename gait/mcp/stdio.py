@@ -1,20 +1,25 @@
 """The loops of `gait mcp wrap`: one client and one server over stdio, with the Interceptor between them.
 
-Invariant: no byte passes in either direction but as an effect of the Interceptor, and every frame whole, in its order.
-Two threads block where they read and write, so a slow reader slows its own direction and memory does not grow.
+Invariants: no byte passes in either direction but as an effect of the Interceptor, and every frame whole, in its order; and what
+waits for one side never keeps the other from being heard.
+One thread serves both sides for as long as nothing has to wait: it is sooner at work than another that sleeps.  From then on each
+side has its own, which blocks where it reads and writes, so that a slow reader slows its own direction and memory does not grow.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from ..errors import GaitError, InvalidInput, ParseError
 from ..formats import strict_json
+from ..system import readiness
 from ..system.process import Child, write
 from . import messages
 from .catalog import MAX_PAGES, Catalog, next_cursor, request
@@ -42,12 +47,12 @@ class Streams:
         self._writing = threading.Lock()
         self._is_gone = False
 
-    def send(self, line: bytes) -> bool:
+    def send(self, line: bytes, before_waiting: Callable[[], None]) -> bool:
         """One line with its newline, as slowly as the client reads.  False: it is gone, and gets nothing any more."""
         with self._writing:
             try:
                 if not self._is_gone:
-                    write(self._stdout, line)
+                    write(self._stdout, line, before_waiting)
             except OSError:
                 self._is_gone = True
             return not self._is_gone
@@ -59,9 +64,12 @@ class Listing:
     Nothing else waits meanwhile but what the client sends after that call.  Without an answer in time the catalog bars the call.
     """
 
-    def __init__(self, catalog: Catalog, send: Callable[[bytes], None], max_bytes: int, seconds: float = 10.0) -> None:
+    def __init__(
+        self, catalog: Catalog, send: Callable[[bytes], None], before_waiting: Callable[[], None], max_bytes: int, seconds: float = 10.0
+    ) -> None:
         self._catalog = catalog
         self._send = send
+        self._before_waiting = before_waiting
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._asked: deque[str] = deque(maxlen=_MAX_ASKED)  # late answers too are Gait's own
@@ -94,6 +102,7 @@ class Listing:
         self._answers.put(None)
 
     def _ask(self, meta: dict[str, object] | None) -> None:
+        self._before_waiting()
         deadline = time.monotonic() + self._seconds
         cursor: str | None = ""
         for _ in range(MAX_PAGES):
@@ -136,21 +145,43 @@ def _meta_of_call(line: bytes, max_bytes: int) -> dict[str, object] | None:
     return None
 
 
+class Side:
+    """One of the two that speak.  `take` gets its lines, and `finish` what comes after the last one."""
+
+    __slots__ = ("fd", "lines", "take", "finish", "reads", "has_ended")
+
+    def __init__(self, fd: int, max_bytes: int, take: Callable[[bytes], None], finish: Callable[[bytes], None]) -> None:
+        self.fd = fd
+        self.lines = Lines(max_bytes)
+        self.take = take
+        self.finish = finish
+        self.reads = 0  # begun and ended: odd while one is under way
+        self.has_ended = False
+
+
 class Session:
-    """From a server's start to its end.  `signal` and `wake` are for signal handlers."""
+    """From a server's start to its end.  `signal` and `wake` are for signal handlers.
+
+    `may_wait`: a decision may wait for another process, so that each side gets a thread of its own from the start.
+    """
 
     def __init__(
-        self, interceptor: Interceptor, gate: Gate, child: Child, client: Streams, catalog: Catalog, max_bytes: int = MAX_FRAME_BYTES
-    ) -> None:
+        self, interceptor: Interceptor, gate: Gate, child: Child, streams: Streams, catalog: Catalog, max_bytes: int = MAX_FRAME_BYTES,
+        may_wait: bool = False,
+    ) -> None:  # fmt: skip
         self._interceptor = interceptor
         self._gate = gate
         self._child = child
-        self._client = client
+        self._streams = streams
         self._max_bytes = max_bytes
-        self._listing = Listing(catalog, child.send, max_bytes)
+        self._listing = Listing(catalog, child.send, self._part, max_bytes)
+        self._client = Side(streams.stdin, max_bytes, self._from_client, self._incomplete)
+        self._server = Side(child.output, max_bytes, self._from_server, lambda _: None)
+        self._may_wait = may_wait
+        self._attended: Side | None = None  # by the one thread of both sides; None: each has its own
+        self._answers: threading.Thread | None = None  # the thread that reads what the server says
         self._turn = threading.Lock()  # held while a frame of the client is judged
         self._is_over = self._is_hurried = False
-        self._reads = 0  # of the server's output, begun and ended: odd while one is under way
         self._events: SimpleQueue[None] = SimpleQueue()  # its put may interrupt itself, as in a signal handler
         self._error: GaitError | None = None
 
@@ -169,13 +200,17 @@ class Session:
         return self._child.exit_code or 0
 
     def _serve(self, parent: int, grace_seconds: float) -> None:
-        self._start(self._from_client)
-        answers = self._start(self._from_server)
+        poll = None if self._may_wait else readiness.watch(self._client.fd, self._server.fd)
+        if poll:
+            self._answers = _start(self._both, poll)
+        else:
+            self._start(self._client)
+            self._start(self._server)
         while self._child.poll() is None and not self._is_over and os.getppid() == parent:
             self._sleep()
         self._child.stop(0.0 if self._error else grace_seconds)
         self._child.end()
-        self._drain(answers, parent)
+        self._drain(parent)
         with self._turn:
             self._is_over = True
             self._carry_out(self._interceptor.finish("never_answered"), dumps)
@@ -197,14 +232,49 @@ class Session:
         except Empty:
             pass
 
-    def _start(self, loop: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=self._until_over, args=(loop,), name=f"gait-{loop.__name__}", daemon=True)
-        thread.start()
-        return thread
+    def _start(self, side: Side) -> None:
+        thread = _start(self._alone, side)
+        if side is self._server:
+            self._answers = thread
 
-    def _until_over(self, loop: Callable[[], None]) -> None:
+    def _both(self, poll: select.epoll) -> None:
+        """Both sides in this thread, until `_part` has given the other one its own."""
+        sides = {side.fd: side for side in (self._client, self._server)}
+        with poll:
+            while self._server.fd in sides:
+                self._server.reads += 1
+                found = readiness.look(poll) or poll.poll()
+                self._server.reads += 1
+                for side in [sides[fd] for fd, _ in found]:
+                    self._attended = side
+                    self._attend(side)
+                    if self._attended is None:
+                        return self._alone(side)
+                    if side.has_ended or (self._is_over and side is self._client):
+                        poll.unregister(sides.pop(side.fd).fd)
+
+    def _part(self) -> None:
+        """To be called before whatever waits: the side that is not attended gets a thread of its own, if it has none."""
+        side, self._attended = self._attended, None
+        other = self._server if side is self._client else self._client
+        if side and not other.has_ended:
+            self._start(other)
+
+    def _alone(self, side: Side) -> None:
+        while not side.has_ended:
+            self._attend(side)
+
+    def _attend(self, side: Side) -> None:
+        """Take what a side says next.  The session is over when it says no more."""
         try:
-            loop()
+            side.reads += 1
+            data = os.read(side.fd, _CHUNK)
+            side.reads += 1
+            for line in side.lines.feed(data):
+                side.take(line)
+            if data:
+                return
+            side.finish(side.lines.finish())
         except OSError:
             pass  # one side has closed its end
         except GaitError as error:
@@ -212,21 +282,19 @@ class Session:
         except Exception as error:
             self._error = GaitError(f"internal error: {type(error).__name__}")
             self._error.__cause__ = error
-        finally:
-            self._end()
+        side.has_ended = True
+        self._end()
 
     def _end(self) -> None:
         self._is_over = True
         self._listing.close()
         self.wake()
 
-    def _from_client(self) -> None:
-        lines = Lines(self._max_bytes)
-        for data in iter(lambda: os.read(self._client.stdin, _CHUNK), b""):
-            for line in lines.feed(data):
-                if line.strip(_BLANK):
-                    self._judge(line)
-        rest = lines.finish()
+    def _from_client(self, line: bytes) -> None:
+        if line.strip(_BLANK):
+            self._judge(line)
+
+    def _incomplete(self, rest: bytes) -> None:
         if rest.strip(_BLANK):
             hint = "end every message with a newline"
             self._gate.refused(rest, ParseError("the input ends within a message", where="standard input", hint=hint, code="incomplete_frame"))
@@ -237,43 +305,40 @@ class Session:
             effects = [] if self._is_over else self._interceptor.from_client(line)
         self._carry_out(effects, dumps)
 
-    def _from_server(self) -> None:
-        lines = Lines(self._max_bytes)
-        for data in iter(self._read, b""):
-            for line in lines.feed(data):
-                if len(line) > self._max_bytes:
-                    raise _too_long(self._max_bytes)
-                if not self._listing.takes(line):
-                    self._carry_out(self._interceptor.from_upstream(line), _as_it_came)
-
-    def _read(self) -> bytes:
-        self._reads += 1
-        data = os.read(self._child.output, _CHUNK)
-        self._reads += 1
-        return data
+    def _from_server(self, line: bytes) -> None:
+        if len(line) > self._max_bytes:
+            raise _too_long(self._max_bytes)
+        if not self._listing.takes(line):
+            self._carry_out(self._interceptor.from_upstream(line), _as_it_came)
 
     def _carry_out(self, effects: list[Effect], line_of: Callable[[bytes], bytes]) -> None:
         for effect in effects:
             if isinstance(effect, ToUpstream):
-                self._child.send(line_of(effect.data))
+                self._child.send(line_of(effect.data), self._part)
             elif isinstance(effect, ToClient):
-                if effect.data and not self._client.send(line_of(effect.data)):
+                if effect.data and not self._streams.send(line_of(effect.data), self._part):
                     self._end()  # what the server still says is read all the same, so that it can end
             elif isinstance(effect, Refused):
                 self._gate.refused(effect.data, effect.error)
             else:
                 self._gate.outcome(effect)
 
-    def _drain(self, answers: threading.Thread, parent: int) -> None:
+    def _drain(self, parent: int) -> None:
         """Wait until the client has taken what the server wrote before it ended.
 
         The thread ends with the server's output; when something that left the group holds that, a read that waits is the end.
         """
-        while answers.is_alive() and not self._is_hurried and os.getppid() == parent:
-            before = self._reads
-            answers.join(_LAST_SECONDS)
-            if before % 2 and self._reads == before:
+        while self._answers and self._answers.is_alive() and not self._is_hurried and os.getppid() == parent:
+            before = self._server.reads
+            self._answers.join(_LAST_SECONDS)
+            if before % 2 and self._server.reads == before:
                 return
+
+
+def _start(loop: Callable[[Any], None], of: object) -> threading.Thread:
+    thread = threading.Thread(target=loop, args=(of,), name=f"gait-{loop.__name__}", daemon=True)
+    thread.start()
+    return thread
 
 
 def _as_it_came(frame: bytes) -> bytes:

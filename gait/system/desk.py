@@ -13,8 +13,9 @@ from threading import Thread
 from typing import Callable
 
 from .connection import ENDED, STAYS, Connection
+from .readiness import IS_POSSIBLE as IS_POSSIBLE  # where it is not, every connection has a thread
+from .readiness import look
 
-IS_POSSIBLE = hasattr(select, "epoll")  # elsewhere every connection has a thread
 _TICK_SECONDS = 0.1  # how soon a silent client's time is noticed to be over, and `close`
 
 
@@ -48,8 +49,11 @@ class Desk:
 
     def _run(self) -> None:
         tick = 0.0
+        found: list[tuple[int, int]] = []
         while self.connections or not self._is_closing:
-            for fd, _ in self._poll.poll(_TICK_SECONDS):
+            is_busy_with_one = len(found) == len(self.connections) == 1
+            found = (look(self._poll) if is_busy_with_one else []) or self._poll.poll(_TICK_SECONDS)
+            for fd, _ in found:
                 self._attend(fd, self.connections[fd])
             now = time.monotonic()
             if now >= tick:

@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
 from ..errors import GaitError, MissingDependency
@@ -51,12 +51,12 @@ class Child:
         self.output = stdout
         self.exit_code: int | None = None
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, before_waiting: Callable[[], None] | None = None) -> None:
         """Write all of it to the child's standard input, as slowly as the child reads.  BrokenPipeError: it is closed."""
         with self._sending:
             if self._stdin < 0:
                 raise BrokenPipeError("the child's standard input is closed")
-            write(self._stdin, data)
+            write(self._stdin, data, before_waiting)
 
     def close_input(self, seconds: float = -1) -> None:
         """End the child's standard input, once what is being sent is sent; after `seconds` of waiting for that, do nothing."""
@@ -174,9 +174,16 @@ def _answer(child: Child, data: bytes, deadline: float, max_bytes: int) -> bytes
     return answer
 
 
-def write(fd: int, data: bytes) -> None:
-    """Write all of it to a blocking descriptor."""
+def write(fd: int, data: bytes, before_waiting: Callable[[], None] | None = None) -> None:
+    """Write all of it to a blocking descriptor.  `before_waiting` is called once what is left has to wait for the reader."""
     left = memoryview(data)
+    if before_waiting:
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        while left and poll.poll(0):  # then there is room for PIPE_BUF bytes
+            left = left[os.write(fd, left[: select.PIPE_BUF]) :]
+        if left:
+            before_waiting()
     while left:
         left = left[os.write(fd, left) :]
 

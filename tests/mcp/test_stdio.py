@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gait.mcp import lock as locks
+from gait.system import readiness
 from tests.mcp.stdio_server import TOOLS
 from tests.mcp.wrapped import GAIT, POLICY, PYTHON, SERVER, Background, Wrapped, call, gone, living, processes, request, verified
 from tests.service.running import wait_for
@@ -195,6 +196,84 @@ def test_a_daemon_that_holds_the_output(wrapped):
     began = time.monotonic()
     assert session.output.readline() == b"last\n"
     assert session.wait() == 0 and time.monotonic() - began < 7
+
+
+def test_a_daemon_that_holds_the_output_and_a_client_that_talks_on(wrapped):
+    code = "import os, sys, time\nif os.fork() == 0:\n os.setsid(); time.sleep(8); os._exit(0)\nos.write(1, b'last\\n')"
+    session = wrapped(command=[*PYTHON, "-c", code])
+    assert session.output.readline() == b"last\n"
+    began = time.monotonic()
+    try:
+        while time.monotonic() - began < 7:
+            session.send(b'{"jsonrpc":"2.0","method":"x"}\n')
+            time.sleep(0.05)
+    except OSError:
+        pass
+    assert session.wait() == 0 and time.monotonic() - began < 6
+
+
+# --- one thread for both sides, or two -------------------------------------------------------------
+
+SHARED, OWN = 3, 4  # threads of the process: its first, the heartbeat's, and one or two that read
+counts_threads = pytest.mark.skipif(not readiness.IS_POSSIBLE, reason="this system has no epoll: each side has a thread from the start")
+LIMITED = POLICY.replace("rules:\n", "rules:\n  - name: limited\n    effect: allow\n    match: {tool_names: [limited]}\n    rate_limit: {requests: 5, window: minute, scope: tool}\n")
+
+
+def threads(session: Wrapped) -> int:
+    return len(os.listdir(f"/proc/{session.pid}/task"))
+
+
+@counts_threads
+def test_one_thread_serves_both_sides(wrapped):
+    session = wrapped()
+    session.hello()
+    for number in range(20):
+        assert session.ask(call(number, size=60_000 if number == 10 else 10))["id"] == number
+    assert threads(session) == SHARED
+    assert session.close() == 0
+
+
+@counts_threads
+def test_what_a_client_does_not_take_gets_a_thread_and_keeps_its_order(wrapped):
+    session = wrapped()
+    session.hello()
+    session.send(call(1, size=200_000))
+    wait_for(lambda: threads(session) == OWN)
+    session.send(call(2), call(3, path="/etc/passwd"))
+    wait_for(lambda: len(session.frames()) == 2)  # the server has the second call before the client has the first answer
+    answers = [session.read() for _ in range(3)]
+    assert len(answers[0]["result"]["content"][0]["text"]) == 200_000
+    assert sorted(answer["id"] for answer in answers) == [1, 2, 3]
+    assert session.close() == 0 and session.outcomes() == ["ok", "ok"]
+
+
+@counts_threads
+def test_what_a_server_does_not_take_gets_a_thread(wrapped):
+    """It writes a message before it reads on; whoever wrote to it and waited would keep it from doing either."""
+    code = "import os, sys\nsys.stdin.buffer.readline()\nfor _ in range(3000): os.write(1, b'{\"jsonrpc\":\"2.0\",\"method\":\"x\"}\\n' * 10)\n"
+    code += "size = sum(map(len, sys.stdin.buffer))\nos.write(1, b'%d\\n' % size)"
+    session = wrapped(command=[*PYTHON, "-c", code])
+    lines = [request("a", "ping"), *[b'{"jsonrpc":"2.0","method":"y","params":{"text":"' + b"z" * 9_000 + b'"}}\n'] * 100]
+    writer = Background(lambda: (session.send(*lines), session.process.stdin.close()))
+    *_, last = session.output
+    writer.join()
+    assert int(last) == sum(map(len, lines[1:])) and session.wait() == 0
+
+
+@counts_threads
+@pytest.mark.parametrize("what", ["a rate limit", "a file"])
+def test_each_side_has_a_thread_from_the_start(what, wrapped, tmp_path):
+    if what == "a rate limit":
+        session = wrapped(policy=LIMITED)
+        session.hello()
+        assert threads(session) == OWN
+        return
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "input").write_bytes(call(1))
+    gait = [*GAIT, "mcp", "wrap", "--policy", str(tmp_path / "policy.yaml"), "--journal", str(tmp_path / "journal")]
+    with open(tmp_path / "input", "rb") as stdin:
+        done = subprocess.run([*gait, "--", *SERVER, str(tmp_path / "log")], stdin=stdin, stdout=subprocess.PIPE, timeout=30)
+    assert json.loads(done.stdout)["id"] == 1 and done.returncode == 0
 
 
 # --- the lock ------------------------------------------------------------------------------------

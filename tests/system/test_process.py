@@ -73,6 +73,29 @@ def test_large_input_passes_at_the_reader_s_pace(start):
     assert output(child).decode().strip() == hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.parametrize(("size", "waits"), [(0, 0), (5_000, 0), (60_000, 0), (70_000, 1), (500_000, 1)])
+def test_a_write_tells_before_it_waits_for_the_reader(size, waits):
+    """A pipe holds 64 KiB here; what fits is written without a word, and nothing is lost or doubled where it does not."""
+    read, write = os.pipe()
+    data, told, got = os.urandom(size), [], []
+
+    def reader() -> None:
+        for part in iter(lambda: os.read(read, 1 << 16), b""):
+            got.append(part)
+
+    thread = threading.Thread(target=reader)
+    try:
+        process.write(write, data, lambda: (told.append(1), thread.start()))
+        if not told:
+            thread.start()
+    finally:
+        os.close(write)
+        thread.join(20)
+        os.close(read)
+    assert b"".join(got) == data
+    assert len(told) == waits or not sys.platform.startswith("linux")
+
+
 @pytest.mark.parametrize("code,expected", [("pass", 0), ("raise SystemExit(3)", 3), ("import os; os._exit(255)", 255), ("import os; os.kill(os.getpid(), 9)", 137)])
 def test_exit_codes(start, code, expected):
     child = start(code)
