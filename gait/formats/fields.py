@@ -93,10 +93,12 @@ class Fields:
 
     def required(self, name: str) -> str:
         """Trimmed text that is not empty."""
-        value = self.text(name)
-        if not value:
-            raise refuse(self.at(name), "text that is not empty", self._value.get(name))
-        return value
+        self._asked.add(name)
+        value = self._value.get(name)
+        text = value.strip(WHITE_SPACE) if type(value) is str else self.text(name)
+        if not text:
+            raise refuse(self.at(name), "text that is not empty", value)
+        return text
 
     def word(self, name: str, words: tuple[str, ...], default: str = "") -> str:
         """One lower-cased word of a fixed vocabulary; empty text counts as absent."""
@@ -109,7 +111,8 @@ class Fields:
 
     def integer(self, name: str, default: int = 0, minimum: int | None = None) -> int:
         """A whole number."""
-        value = self.raw(name)
+        self._asked.add(name)
+        value = self._value.get(name)
         if value is None:
             return default
         if type(value) is not int:
@@ -120,7 +123,8 @@ class Fields:
 
     def boolean(self, name: str, default: bool = False) -> bool:
         """true or false."""
-        value = self.raw(name)
+        self._asked.add(name)
+        value = self._value.get(name)
         if value is None:
             return default
         if type(value) is not bool:
@@ -129,7 +133,8 @@ class Fields:
 
     def items(self, name: str) -> list[object]:
         """A list of anything, [] when absent."""
-        value = self.raw(name)
+        self._asked.add(name)
+        value = self._value.get(name)
         if value is None:
             return []
         if type(value) is not list:
@@ -138,12 +143,14 @@ class Fields:
 
     def fields(self, name: str) -> Fields:
         """A nested object, an empty one when absent."""
-        value = self.raw(name)
+        self._asked.add(name)
+        value = self._value.get(name)
         return Fields({} if value is None else value, self.at(name))
 
     def object(self, name: str) -> dict[str, object]:
         """A nested object as it stands, {} when absent."""
-        value = self.raw(name)
+        self._asked.add(name)
+        value = self._value.get(name)
         if value is None:
             return {}
         if type(value) is not dict:

@@ -13,6 +13,7 @@ import struct
 import time
 
 from ..errors import InvalidInput
+from . import readiness
 
 _RECEIVE_BYTES = 16384
 _SLICE_BYTES = 1 << 18
@@ -58,6 +59,12 @@ class Channel:
             raise TimedOut from None
         except (OSError, ValueError) as error:  # ValueError: ssl's word for a connection that ended half-way
             raise Gone from error
+
+    def look(self) -> None:
+        """Stay awake for a moment for what may come at once (readiness.py)."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        readiness.look(poll)
 
     def receive_now(self) -> bytes:
         """What is there, or none at the client's end, of a plain connection that is ready.  Gone."""
@@ -181,6 +188,11 @@ class TlsChannel(Channel):
             raise TimedOut from None
         except (OSError, ValueError) as error:
             raise Gone from error
+
+    def look(self) -> None:
+        """The same, unless there is something that was read already."""
+        if not self._socket.pending():
+            super().look()
 
     def _set_wait(self, option: int, seconds: float) -> None:
         """One time-out serves both directions here: the TLS layer reads to write, and writes to read."""

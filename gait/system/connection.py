@@ -32,8 +32,12 @@ class Access(NamedTuple):
     seconds: float
 
 
+def _never() -> bool:
+    return False
+
+
 class Terms(NamedTuple):
-    """What a listener agreed with its caller about every connection."""
+    """What a listener agreed with its caller about every connection.  `is_alone`: there is one client only."""
 
     handle: Callable[[Request], Response]
     limits: Limits
@@ -41,6 +45,7 @@ class Terms(NamedTuple):
     on_refusal: Callable[[GaitError, str], None]
     access_log: Callable[[Access], None] | None = None
     is_quick: Callable[[Head, bytes], bool] | None = None
+    is_alone: Callable[[], bool] = _never
 
 
 class Connection:
@@ -169,6 +174,8 @@ class Connection:
         seconds = self._deadline - time.monotonic() if self._deadline else self._terms.limits.idle_seconds
         self._is_waiting = True
         try:
+            if self._terms.is_alone():
+                self._channel.look()
             return b"" if self._is_last else self._channel.receive(seconds)
         except TimedOut:
             return b""

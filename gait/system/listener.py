@@ -60,7 +60,8 @@ class Listener:
         backlog = min(max(limits.connections, 128), 1024)
         bound = binding.bind(binding.read_address(address), backlog) if isinstance(address, str) else binding.Bound(address)
         self.address = binding.name(bound.socket)
-        self._server = _Server(bound, Terms(handle, limits, admission, on_refusal, access_log, is_quick), tls, is_shared)
+        terms = Terms(handle, limits, admission, on_refusal, access_log, is_quick, is_alone=lambda: self.connections == 1)
+        self._server = _Server(bound, terms, tls, is_shared)
 
     @property
     def in_flight(self) -> int:

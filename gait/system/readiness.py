@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import select
 from time import monotonic
+from typing import Union
 
+Poll = Union["select.epoll", "select.poll"]
 IS_POSSIBLE = hasattr(select, "epoll")
 _MOMENT_SECONDS = 0.0001
-_is_alone = IS_POSSIBLE and len(os.sched_getaffinity(0)) < 2  # on one processor, whoever is awaited could not run meanwhile
+# On one processor, whoever is awaited could not run meanwhile.
+_is_alone = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) == 1
 
 
 def watch(*descriptors: int) -> select.epoll | None:
@@ -29,7 +32,7 @@ def watch(*descriptors: int) -> select.epoll | None:
     return poll
 
 
-def look(poll: select.epoll) -> list[tuple[int, int]]:
+def look(poll: Poll) -> list[tuple[int, int]]:
     """What has come (as `poll.poll` gives it), or comes within 0.1 ms; other threads of this process may run meanwhile."""
     found = poll.poll(0)
     if found or _is_alone:
