@@ -83,6 +83,12 @@ def test_drive_refuses_a_server_that_closes(answering):
         bench.drive(answering(OK[:20], close=True), 1, 10, [b"x"])
 
 
+def test_ask_counts_and_refuses_as_a_client_of_the_library_does(answering):
+    assert bench.ask(answering(OK), 3) > 0
+    with pytest.raises(SystemExit, match="expected 200, got 503"):
+        bench.ask(answering(OK.replace(b"200", b"503")), 3)
+
+
 @pytest.mark.parametrize("count", [20, 200])
 def test_every_call_is_decided_by_a_rule(count):
     compiled = matching.compile_policy(policy.read({"default_verdict": "block", "rules": bench.rules(count)}))
@@ -126,7 +132,16 @@ def test_a_quick_run_measures_real_servers(tmp_path, capsys):
         "2 workers, 32 connections",
     ]
     assert all(load["requests_per_second"]["median"] > 0 for load in loads.values())
-    assert "stock http.server echo" in capsys.readouterr().out
+    asked = report["serve"]["asked_p50_ms"]
+    assert 0 < asked["echo"]["median"] and 0 < asked["1 process"]["median"]
+    shown = capsys.readouterr().out
+    assert "stock http.server echo" in shown and "by bare sockets" in shown
+
+
+def test_the_echo_is_stock_but_for_one_switch():
+    """Its log too is what the standard library makes it."""
+    assert "log_message" not in bench.ECHO and "log_request" not in bench.ECHO and "wbufsize" not in bench.ECHO
+    assert bench.ECHO.count(" = True") == 1 and "disable_nagle_algorithm = True" in bench.ECHO
 
 
 @pytest.mark.slow
