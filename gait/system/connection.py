@@ -16,6 +16,7 @@ from .http_request import Admission, Head, Limits, Refusal, Request
 from .http_response import Response
 
 _LINGER_SECONDS = 1.0
+_HALF_SECONDS = 0.5  # in which the other half of a request mostly follows: many clients send head and body one after the other
 STAYS, SLOW, ENDED = "stays", "slow", "ended"  # what `attend` says of its connection
 
 _Found = TypeVar("_Found")
@@ -57,7 +58,7 @@ class Connection:
 
     __slots__ = (
         "_channel", "peer", "_terms", "_reader", "_deadline", "_sent", "_is_waiting", "_is_last", "_lingers", "is_answering",
-        "_head", "_refusal", "_unsent", "expires_at",
+        "_head", "_refusal", "_unsent", "expires_at", "is_half",
     )  # fmt: skip
 
     def __init__(self, channel: Channel, peer: str, terms: Terms) -> None:
@@ -73,6 +74,7 @@ class Connection:
         self._refusal: Refusal | None = None
         self._unsent = b""
         self.expires_at = self._deadline  # monotonic seconds: until then the client may say nothing
+        self.is_half = False  # a part of a request has come to `attend`
 
     def run(self) -> None:
         """Serve until one side has enough.  Raises nothing."""
@@ -95,15 +97,20 @@ class Connection:
         return self._channel.fileno()
 
     def attend(self) -> str:
-        """Take what has come and answer it, as long as that needs no waiting: STAYS, SLOW (for `run`) or ENDED (for `close`)."""
+        """Take what has come and answer it, as long as that needs no waiting: STAYS, SLOW (for `run`) or ENDED (for `close`).
+
+        It is to be called once more for the other half of a request; `expires_at` says until when.
+        """
         self._is_waiting = False
         try:
             data = self._channel.receive_now()
             if not data:
-                return ENDED
+                return SLOW if self.is_half else ENDED
             self._reader.feed(data)
-            head = self._head = self._reader.head()
-            if head is None or not self._terms.is_quick(head, data):  # type: ignore[misc]
+            head = self._head = self._head or self._reader.head()
+            if head is None:
+                return self._half()
+            if not self._terms.is_quick(head, self._reader.seen):  # type: ignore[misc]
                 return SLOW
             self._terms.admission.check(head)
             body = self._reader.body(head.length)
@@ -112,10 +119,19 @@ class Connection:
         except Refusal as refusal:
             self._refusal = refusal
             return SLOW
-        return SLOW if body is None else self._attend(head, body)
+        if body is None:
+            return SLOW if head.expects_continue else self._half()
+        return self._attend(head, body)
+
+    def _half(self) -> str:
+        if self.is_half:
+            return SLOW
+        self.is_half = True
+        self.expires_at = time.monotonic() + _HALF_SECONDS
+        return STAYS
 
     def _attend(self, head: Head, body: bytes) -> str:
-        self._head, self._deadline = None, 0.0
+        self._head, self._deadline, self.is_half = None, 0.0, False
         try:
             self._lingers = not self._answer(head, body, self._send_now)
         except Gone:

@@ -1,8 +1,8 @@
 """One thread for all clients whose requests can be answered without waiting, which is most of a decision service's work.
 
 A thread for each of them would hand the interpreter from one to the other several times a request, each time with cold caches.
-Invariant: this thread waits for no client.  What is incomplete, slow to be taken, refused or not quick goes to a thread of its own, for
-as long as the connection lives.
+Invariant: this thread waits for no client.  What comes in more than two parts, or too slowly, is slow to be taken, refused or not quick goes
+to a thread of its own, for as long as the connection lives.
 """
 
 from __future__ import annotations
@@ -81,7 +81,11 @@ class Desk:
 
     def _dismiss_silent(self, now: float) -> None:
         for fd, connection in list(self.connections.items()):
-            if connection.expires_at <= now:
+            if connection.expires_at > now:
+                continue
+            if connection.is_half:
+                self._hand_over_safely(fd, connection)
+            else:
                 self._release(fd)
                 connection.close()
 

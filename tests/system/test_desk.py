@@ -86,6 +86,46 @@ def test_a_client_that_sends_half_a_request_holds_up_nobody(part):
             assert asked(other) == "gait-desk"
 
 
+def in_parts(sock: socket.socket, *parts: bytes) -> str:
+    for part in parts[:-1]:
+        sock.sendall(part)
+        time.sleep(0.05)
+    return asked(sock, parts[-1])
+
+
+@pytest.mark.parametrize("data", [GET, post(b"[1, 2, 3]"), b"\r\n" + GET], ids=["head", "body", "empty line"])
+def test_two_parts_are_one_request_at_the_desk_and_three_need_a_thread(data):
+    """Many clients send head and body one after the other."""
+    for place in (1, len(data) // 2, data.index(b"\r\n\r\n"), len(data) - 1):
+        with at_desk() as server, server.connect() as sock:
+            for _ in range(3):
+                assert in_parts(sock, data[:place], data[place:]) == "gait-desk"
+            assert asked(sock, data) == "gait-desk"
+            assert in_parts(sock, data[:10], data[10:20], data[20:]).startswith("gait-client ")
+
+
+def test_the_other_half_that_does_not_come_gets_a_thread_and_no_more_time():
+    with at_desk(limits=limits(body_seconds=0.3)) as server, server.connect() as sock:
+        sock.sendall(HALF_BODY)
+        wait_for(lambda: len(server.listener._server.workers) == 1, 3)
+        assert b" 408 " in read_all(sock).partition(b"\r\n")[0]
+    with at_desk() as server, server.connect() as sock:
+        sock.sendall(HALF_BODY)
+        sock.shutdown(socket.SHUT_WR)
+        assert b" 400 " in read_all(sock).partition(b"\r\n")[0]
+
+
+def test_what_decides_sees_both_halves():
+    seen = []
+    with Running(judge, is_quick=lambda head, data: seen.append(data) or b"slow" not in data) as server, server.connect() as sock:
+        data = post(b"[1, 2, 3]")
+        in_parts(sock, data[:-4], data[-4:])
+        assert seen == [data[:-4], data] and not server.listener._server.workers
+        data = post(b'["slow"]')
+        in_parts(sock, data[:-4], data[-4:])
+        assert seen[2:] == [data[:-4], data] and len(server.listener._server.workers) == 1
+
+
 WHOLE = {
     "two": GET + SECOND,
     "three": post(b"[1]") + GET + SECOND,
