@@ -42,6 +42,7 @@ class Writer:
         self._limits = limits
         self._sync = sync
         self._identity = (0, 0)
+        self._path = names.segment_path(folder, self.tail.segment)
         self._reach = 0  # no byte of ours is at or after this offset of the segment
         self._started_at = 0.0
 
@@ -76,7 +77,7 @@ class Writer:
             os.fsync(self.fd)
         except OSError as error:
             self.give_up(error)
-            raise names.failed(self._path(), "sync the segment", error) from error
+            raise names.failed(self._path, "sync the segment", error) from error
         self.synced = self.tail
 
     def head(self, reason: str) -> dict[str, object]:
@@ -114,7 +115,7 @@ class Writer:
         StorageError `journal_changed`: what is there is not that chain.  After a segment that was deleted the chain goes on in a
         new one; verification tells of the records that are gone.
         """
-        if self.is_lost and not os.path.lexists(self._path()):
+        if self.is_lost and not os.path.lexists(self._path):
             self._start_over()
         else:
             self._open_segment(self.tail, 0)
@@ -126,9 +127,6 @@ class Writer:
         if self._sync:
             self.sync()
         self.usable = True
-
-    def _path(self) -> str:
-        return names.segment_path(self.folder, self.tail.segment)
 
     def _start_over(self) -> None:
         """A new segment, and a head that says where the one that is gone ended."""
@@ -153,6 +151,7 @@ class Writer:
         self._started_at = _started_at(fd) if tail.size_bytes else 0.0
         if tail.segment != self.tail.segment:
             self._reach = tail.size_bytes
+        self._path = path
         self.tail = self.synced = tail
         if self._sync:
             self._sync_names()
@@ -171,23 +170,24 @@ class Writer:
     def _write(self, sealed: Sealed) -> None:
         before = self.tail
         data = sealed.line + b"\n"
-        self._reach = max(self._reach, before.size_bytes + len(data))
+        if self._reach < before.size_bytes + len(data):
+            self._reach = before.size_bytes + len(data)
         try:
             _write_all(self.fd, data)
-            after = Tail(before.segment, before.size_bytes + len(data), before.sequence + 1, sealed.digest)
-            self._check_in_place(after.size_bytes)
-            self.tail = after
+            size = before.size_bytes + len(data)
+            self._check_in_place(size)
+            self.tail = Tail(before.segment, size, before.sequence + 1, sealed.digest)
         except BaseException as error:
             self._take_back()
             if isinstance(error, OSError):
-                raise names.failed(self._path(), "append to the segment", error) from error
+                raise names.failed(self._path, "append to the segment", error) from error
             raise
         if not before.size_bytes:
             self._started_at = clock.now()
 
     def _check_in_place(self, size: int) -> None:
         """The answer must not rest on a file that nobody will find: it was removed or replaced, or another process wrote."""
-        status = os.lstat(self._path())
+        status = os.lstat(self._path)
         if (status.st_dev, status.st_ino) != self._identity:
             raise self._changed("expected the segment that is open, got another file in its place")
         if status.st_size != size:
@@ -210,7 +210,7 @@ class Writer:
 
     def _changed(self, message: str) -> StorageError:
         hint = "see what happened with `gait journal verify`, then start again"
-        return StorageError(message, where=self._path(), hint=hint, code="journal_changed")
+        return StorageError(message, where=self._path, hint=hint, code="journal_changed")
 
     def _set_aside(self, torn_bytes: int) -> None:
         """Move bytes that are no acknowledged record to a file of their own, and append a record that says so."""
