@@ -80,7 +80,7 @@ def _run(args: argparse.Namespace) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it is not told how a child ended
         try:
             child = process.start(command, env)
-            interceptor, may_wait = Interceptor(terms, gate.decide, catalog), loaded.waits or bool(args.skill)
+            interceptor, may_wait = Interceptor(terms, gate.decide, catalog), loaded.waits or shared.may_wait(args)
             session = Session(interceptor, gate, child, Streams(), catalog, terms.max_frame_bytes, may_wait)
             code = _attend(session, engine, parent, args.grace)
         except GaitError as error:

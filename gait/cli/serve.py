@@ -110,7 +110,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         limits=Limits(body_bytes=_BODY_BYTES, connections=_at_least(1, args.max_connections, "--max-connections")),
         retention=_retention(args),
         durability=args.durability,
-        reads_package=bool(args.skill),
+        may_wait=shared.may_wait(args),
         heartbeat_seconds=_at_least(0.01, args.heartbeat, "--heartbeat"),
         watch_seconds=_WATCH_SECONDS if args.watch else 0.0,
         grace_seconds=_at_least(0, args.grace, "--grace"),

@@ -217,6 +217,11 @@ def _broker(args: argparse.Namespace) -> Broker | None:
     return broker.make(*words)
 
 
+def may_wait(args: argparse.Namespace) -> bool:
+    """Whether any decision may wait: for a package that is read, or for other processes that use up approvals."""
+    return bool(args.skill or args.approval_key or args.approval_key_env)
+
+
 def lasting_allowances(args: argparse.Namespace) -> Allowances:
     """The same for what is to run long.  GaitError: the package of --skill does not verify, so that every call would be blocked."""
     found = allowances(args)

@@ -43,7 +43,7 @@ class Streams:
 
     def __init__(self, stdin: int = 0, stdout: int = 1) -> None:
         self.stdin = stdin
-        self._stdout = stdout
+        self.stdout = stdout
         self._writing = threading.Lock()
         self._is_gone = False
 
@@ -52,7 +52,7 @@ class Streams:
         with self._writing:
             try:
                 if not self._is_gone:
-                    write(self._stdout, line, before_waiting)
+                    write(self.stdout, line, before_waiting)
             except OSError:
                 self._is_gone = True
             return not self._is_gone
@@ -162,7 +162,8 @@ class Side:
 class Session:
     """From a server's start to its end.  `signal` and `wake` are for signal handlers.
 
-    `may_wait`: a decision may wait for another process, so that each side gets a thread of its own from the start.
+    `may_wait`: a decision may wait for another process, so that each side gets a thread of its own from the start.  So it does where
+    nothing tells beforehand whether a side can be read, or the client takes what is written.
     """
 
     def __init__(
@@ -200,9 +201,11 @@ class Session:
         return self._child.exit_code or 0
 
     def _serve(self, parent: int, grace_seconds: float) -> None:
-        poll = None if self._may_wait else readiness.watch(self._client.fd, self._server.fd)
+        may_wait = self._may_wait or not readiness.tells_room(self._streams.stdout)
+        poll = None if may_wait else readiness.watch(self._client.fd, self._server.fd)
         if poll:
-            self._answers = _start(self._both, poll)
+            self._answers = _thread(self._both, poll)
+            self._answers.start()  # not before it is known: it may part at once
         else:
             self._start(self._client)
             self._start(self._server)
@@ -233,7 +236,8 @@ class Session:
             pass
 
     def _start(self, side: Side) -> None:
-        thread = _start(self._alone, side)
+        thread = _thread(self._alone, side)
+        thread.start()
         if side is self._server:
             self._answers = thread
 
@@ -250,7 +254,8 @@ class Session:
                     self._attend(side)
                     if self._attended is None:
                         return self._alone(side)
-                    if side.has_ended or (self._is_over and side is self._client):
+                    is_over = self._is_over or self._child.exit_code is not None  # the client can say nothing more that would pass
+                    if side.has_ended or (is_over and side is self._client):
                         poll.unregister(sides.pop(side.fd).fd)
 
     def _part(self) -> None:
@@ -335,10 +340,8 @@ class Session:
                 return
 
 
-def _start(loop: Callable[[Any], None], of: object) -> threading.Thread:
-    thread = threading.Thread(target=loop, args=(of,), name=f"gait-{loop.__name__}", daemon=True)
-    thread.start()
-    return thread
+def _thread(loop: Callable[[Any], None], of: object) -> threading.Thread:
+    return threading.Thread(target=loop, args=(of,), name=f"gait-{loop.__name__}", daemon=True)
 
 
 def _as_it_came(frame: bytes) -> bytes:

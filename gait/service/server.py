@@ -71,7 +71,7 @@ class Settings(NamedTuple):
     access_log: str = ""
     tls_files: tuple[str, str] | None = None
     mount: Callable[[Engine, Callable[[], bool]], Mount] | None = None
-    reads_package: bool = False  # for each call, which may take long
+    may_wait: bool = False  # a decision, whatever the policy: for a package that is read, or for others that use up approvals
 
 
 class Parts(NamedTuple):
@@ -158,7 +158,7 @@ def _listener(
         limits=settings.limits,
         tls=tls,
         is_shared=is_shared,
-        is_quick=api.is_quick if settings.durability == "process" and not (settings.reads_package or any(settings.outputs[:3])) else None,
+        is_quick=api.is_quick if settings.durability == "process" and not (settings.may_wait or any(settings.outputs[:3])) else None,
     )
     return listener
 

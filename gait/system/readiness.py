@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import select
+import socket
+import stat
 from time import monotonic
 from typing import Union
 
 Poll = Union["select.epoll", "select.poll"]
 IS_POSSIBLE = hasattr(select, "epoll")
 _MOMENT_SECONDS = 0.0001
+_LEAST_BUFFER = 1 << 15
 # On one processor, whoever is awaited could not run meanwhile.
 _is_alone = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) == 1
 
@@ -30,6 +33,15 @@ def watch(*descriptors: int) -> select.epoll | None:
         poll.close()
         return None
     return poll
+
+
+def tells_room(fd: int) -> bool:
+    """Whether what the system calls writable takes PIPE_BUF bytes without waiting: not a terminal, nor a socket with a small buffer."""
+    status = os.fstat(fd)
+    if stat.S_ISSOCK(status.st_mode):
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= _LEAST_BUFFER
+    return not stat.S_ISCHR(status.st_mode) or os.path.samestat(status, os.stat(os.devnull))
 
 
 def look(poll: Poll) -> list[tuple[int, int]]:

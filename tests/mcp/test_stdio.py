@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import time
+import tty
 from pathlib import Path
 
 import pytest
@@ -198,14 +199,15 @@ def test_a_daemon_that_holds_the_output(wrapped):
     assert session.wait() == 0 and time.monotonic() - began < 7
 
 
-def test_a_daemon_that_holds_the_output_and_a_client_that_talks_on(wrapped):
+@pytest.mark.parametrize("line", [b"\n", b'{"jsonrpc":"2.0","method":"x"}\n', call(1, path="/etc/passwd")], ids=["blank", "passes", "refused"])
+def test_a_daemon_that_holds_the_output_and_a_client_that_talks_on(line, wrapped):
     code = "import os, sys, time\nif os.fork() == 0:\n os.setsid(); time.sleep(8); os._exit(0)\nos.write(1, b'last\\n')"
     session = wrapped(command=[*PYTHON, "-c", code])
     assert session.output.readline() == b"last\n"
     began = time.monotonic()
     try:
         while time.monotonic() - began < 7:
-            session.send(b'{"jsonrpc":"2.0","method":"x"}\n')
+            session.send(line)
             time.sleep(0.05)
     except OSError:
         pass
@@ -261,13 +263,41 @@ def test_what_a_server_does_not_take_gets_a_thread(wrapped):
 
 
 @counts_threads
-@pytest.mark.parametrize("what", ["a rate limit", "a file"])
-def test_each_side_has_a_thread_from_the_start(what, wrapped, tmp_path):
-    if what == "a rate limit":
-        session = wrapped(policy=LIMITED)
-        session.hello()
-        assert threads(session) == OWN
-        return
+@pytest.mark.parametrize("what", ["a rate limit", "approvals"])
+def test_decisions_that_may_wait_for_others_have_a_thread_from_the_start(what, wrapped, tmp_path):
+    """Another process in a turn of the counters would keep the server from being heard for seconds."""
+    options = []
+    if what == "approvals":
+        key = tmp_path / "approval.json"
+        subprocess.run([*GAIT, "keys", "init", "--purpose", "approval", "--path", str(key)], check=True, capture_output=True)
+        options = ["--approval-key", key]
+    session = wrapped(policy=LIMITED if what == "a rate limit" else POLICY, options=options)
+    session.hello()
+    assert threads(session) == OWN
+
+
+@counts_threads
+def test_a_terminal_does_not_say_how_much_it_takes(tmp_path):
+    """Full of what the server says, it must not keep the client's one long request from being taken."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    code = "import os, sys\nline = b'{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{\"text\":\"' + b'y' * 3900 + b'\"}}\\n'\nwhile True: os.write(1, line)"
+    gait = [*GAIT, "mcp", "wrap", "--policy", str(tmp_path / "policy.yaml"), "--journal", str(tmp_path / "journal")]
+    primary, secondary = os.openpty()
+    tty.setraw(secondary)
+    process = subprocess.Popen([*gait, "--", *PYTHON, "-c", code], stdin=subprocess.PIPE, stdout=secondary, bufsize=0)
+    try:
+        os.close(secondary)
+        os.read(primary, 1)  # it runs, and nobody reads on
+        writer = Background(process.stdin.write, request(1, "ping", text="z" * 300_000))
+        writer.join(20)
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(primary)
+
+
+@counts_threads
+def test_what_cannot_be_watched_has_a_thread_from_the_start(tmp_path):
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "input").write_bytes(call(1))
     gait = [*GAIT, "mcp", "wrap", "--policy", str(tmp_path / "policy.yaml"), "--journal", str(tmp_path / "journal")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 
 import pytest
@@ -54,3 +55,17 @@ def test_a_file_cannot_be_watched(pipe, tmp_path):
 def test_without_epoll_nothing_is_watched(pipe, monkeypatch):
     monkeypatch.setattr(readiness, "IS_POSSIBLE", False)
     assert readiness.watch(pipe[0]) is None
+
+
+def test_where_writable_means_room_for_a_message(pipe, tmp_path):
+    one, two = socket.socketpair()
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    primary, secondary = os.openpty()
+    with one, two, small, open(tmp_path / "x", "wb") as file, open(os.devnull, "wb") as null:
+        told = {what.fileno(): readiness.tells_room(what.fileno()) for what in (one, small, file, null)}
+        assert list(told.values()) == [True, False, True, True]
+        assert one.fileno() in told and one.getsockname() == ""  # it is still open
+    assert readiness.tells_room(pipe[1]) and not readiness.tells_room(secondary)
+    os.close(primary)
+    os.close(secondary)
