@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import stat
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -447,3 +449,28 @@ def test_a_handler_that_hangs_does_not_hold_the_process(serve, tmp_path):
             assert time.monotonic() - started < 6
     assert server.events("unfinished")[0]["handlers"] == 1
     assert verify(server.journal)["ok"]
+
+
+def test_a_decision_that_waits_for_approvals_in_use_holds_up_nobody(serve, tmp_path):
+    """Another process is in its turn of the counters: who needs them waits, and no other client."""
+    key, env = tmp_path / "approval.json", {"GAIT_HOME": str(tmp_path / "home")}
+    assert gait("keys", "init", "--purpose", "approval", "--path", key, env=env).returncode == 0
+    running = serve("--approval-key", key, env=env)
+    write = {"call": {"name": "write_file", "arguments": {"path": "/work/a.py"}}}
+    with running.client() as one, running.client() as other:
+        asked = one.post(write).value
+        words = ["--intent-digest", asked["intent_digest"], "--policy-digest", asked["policy_digest"], "--scope", "tool:write_file"]
+        words += ["--approver", "ann", "--reason-code", "seen", "--approval-key", key, "--max-uses", "5", "--yes"]
+        assert gait("approve", *words, env=env).returncode == 0
+        assert one.post(write).value["verdict"] == "allow"
+        (path,) = (tmp_path / "home").rglob("counters.sqlite3")
+        with closing(sqlite3.connect(path, isolation_level=None)) as turn:
+            turn.execute("BEGIN IMMEDIATE")
+            body = json.dumps(write).encode()
+            one.send("POST", "/v1/evaluate", body, Content_Type="application/json")
+            time.sleep(0.3)
+            started = time.monotonic()
+            assert other.post(ALLOWED).value["verdict"] == "allow"
+            assert time.monotonic() - started < 2
+            turn.execute("ROLLBACK")
+            assert one.read().value["verdict"] == "allow"
