@@ -93,12 +93,10 @@ class Fields:
 
     def required(self, name: str) -> str:
         """Trimmed text that is not empty."""
-        self._asked.add(name)
-        value = self._value.get(name)
-        text = value.strip(WHITE_SPACE) if type(value) is str else self.text(name)
-        if not text:
-            raise refuse(self.at(name), "text that is not empty", value)
-        return text
+        value = self.text(name)
+        if not value:
+            raise refuse(self.at(name), "text that is not empty", self._value.get(name))
+        return value
 
     def word(self, name: str, words: tuple[str, ...], default: str = "") -> str:
         """One lower-cased word of a fixed vocabulary; empty text counts as absent."""
@@ -111,8 +109,7 @@ class Fields:
 
     def integer(self, name: str, default: int = 0, minimum: int | None = None) -> int:
         """A whole number."""
-        self._asked.add(name)
-        value = self._value.get(name)
+        value = self.raw(name)
         if value is None:
             return default
         if type(value) is not int:
@@ -123,8 +120,7 @@ class Fields:
 
     def boolean(self, name: str, default: bool = False) -> bool:
         """true or false."""
-        self._asked.add(name)
-        value = self._value.get(name)
+        value = self.raw(name)
         if value is None:
             return default
         if type(value) is not bool:
@@ -133,8 +129,7 @@ class Fields:
 
     def items(self, name: str) -> list[object]:
         """A list of anything, [] when absent."""
-        self._asked.add(name)
-        value = self._value.get(name)
+        value = self.raw(name)
         if value is None:
             return []
         if type(value) is not list:
@@ -143,14 +138,12 @@ class Fields:
 
     def fields(self, name: str) -> Fields:
         """A nested object, an empty one when absent."""
-        self._asked.add(name)
-        value = self._value.get(name)
+        value = self.raw(name)
         return Fields({} if value is None else value, self.at(name))
 
     def object(self, name: str) -> dict[str, object]:
         """A nested object as it stands, {} when absent."""
-        self._asked.add(name)
-        value = self._value.get(name)
+        value = self.raw(name)
         if value is None:
             return {}
         if type(value) is not dict:
