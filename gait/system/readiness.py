@@ -18,7 +18,7 @@ IS_POSSIBLE = hasattr(select, "epoll")
 _MOMENT_SECONDS = 0.0001
 _LEAST_BUFFER = 1 << 15
 # On one processor, whoever is awaited could not run meanwhile.
-_is_alone = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) == 1
+_has_one_processor = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) == 1
 
 
 def watch(*descriptors: int) -> select.epoll | None:
@@ -47,7 +47,7 @@ def tells_room(fd: int) -> bool:
 def look(poll: Poll) -> list[tuple[int, int]]:
     """What has come (as `poll.poll` gives it), or comes within 0.1 ms; other threads of this process may run meanwhile."""
     found = poll.poll(0)
-    if found or _is_alone:
+    if found or _has_one_processor:
         return found
     deadline = monotonic() + _MOMENT_SECONDS
     while not found and monotonic() < deadline:

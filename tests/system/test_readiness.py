@@ -38,7 +38,7 @@ def test_nothing_is_told_after_a_moment(is_alone, monkeypatch):
             self.asked += 1
             return []
 
-    monkeypatch.setattr(readiness, "_is_alone", is_alone)
+    monkeypatch.setattr(readiness, "_has_one_processor", is_alone)
     poll, began = Poll(), time.monotonic()
     assert readiness.look(poll) == []
     took = time.monotonic() - began
