@@ -60,7 +60,7 @@ class Listener:
         backlog = min(max(limits.connections, 128), 1024)
         bound = binding.bind(binding.read_address(address), backlog) if isinstance(address, str) else binding.Bound(address)
         self.address = binding.name(bound.socket)
-        terms = Terms(handle, limits, admission, on_refusal, access_log, is_quick, is_alone=lambda: self.connections == 1)
+        terms = Terms(handle, limits, admission, on_refusal, access_log, is_quick, is_alone=lambda: self._server.is_alone)
         self._server = _Server(bound, terms, tls, is_shared)
 
     @property
@@ -129,6 +129,11 @@ class _Server(ThreadingHTTPServer):
         """Those at the desk and those with a thread; one on the way to its thread may be in it twice, and is never missing."""
         waiting = list(self._desk.connections.values()) if self._desk else []
         return waiting + list(self.workers.values())
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is one client only."""
+        return len(self.workers) + (len(self._desk.connections) if self._desk else 0) == 1
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """The next client.  OSError: there is none after all, or the system is out of descriptors."""
