@@ -60,7 +60,7 @@ command_too_long | a shell command is too long to be read | put it into a script
 config_forbids | OpenClaw's configuration forbids the plugin | allow gait-gate in that configuration, and install again
 config_left_alone | OpenClaw's configuration could not be edited safely, and was left as it is | make the edit by hand: the message shows it
 config_not_json | gait.yaml of a regression is not in its JSON form | run gait regress init again, or mend the file
-config_untrusted | a trusted .gait/config.yaml was changed, or is gone | look at it, then: gait config trust; or gait config trust --remove
+config_untrusted | a trusted .gait/config.yaml, or a file in its project that it names, was changed, or is gone | look at it, then: gait config trust; or gait config trust --remove
 confirmation_refused | the person at the terminal did not confirm | nothing was made
 confirmation_required | an approval needs a person at a terminal | run it in a terminal, or add --yes if you are sure
 content_changed | a file changed while it was being packed | pack it again

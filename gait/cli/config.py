@@ -71,7 +71,8 @@ def _trust(args: argparse.Namespace) -> int:
         return 0
     found = config.trust(os.getcwd())
     lines = [f"trusted {shared.plain(found.path)}", *shared.rows([(name, _text(value)) for name, value in found.values.items()])]
-    warnings = config.warnings(found)
-    lines += shared.rows([("warning", warning) for warning in warnings])
-    shared.emit(args, {"ok": True, "path": found.path, "sha256": found.digest, "values": found.values, "warnings": warnings}, lines)
+    pinned = config.pinned(found)
+    lines += shared.rows([("pinned", f"{name} {path}: trust again after a change") for name, path in pinned])
+    value = {"ok": True, "path": found.path, "sha256": found.digest, "values": found.values}
+    shared.emit(args, {**value, "pinned": [{"option": name, "path": path} for name, path in pinned]}, lines)
     return 0

@@ -1,7 +1,8 @@
 """A project's defaults (`gait.config` 1.0.0): `.gait/config.yaml` in the working directory, for one-shot commands.
 
 Invariant: only a file whose very bytes the operator has trusted (`gait config trust`) has any effect, since an agent can write to the
-working directory.  When a trusted project's file is changed or gone, there is no decision until it is trusted again.
+working directory; and so it is with the files there that it names.  When one of them is changed or gone, there is no decision until
+the project is trusted again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ TRUST_ID = "gait.config_trust"
 SCHEMA_VERSION = "1.0.0"
 NAME = os.path.join(".gait", "config.yaml")
 MAX_BYTES = 64 * 1024
+_MAX_NAMED_BYTES = 64 * 1024 * 1024
 _MAX_PROJECTS = 10_000
 _TRUST = "trusted_projects.json"
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -62,9 +64,14 @@ def load(folder: str) -> tuple[Config | None, str]:
         data = files.read_bounded(path, MAX_BYTES, "a project's config")
     except GaitError as error:
         raise _untrusted(path, f"the trusted file cannot be read: {error.message}") from error
-    if hashlib.sha256(data).hexdigest() != trusted:
-        raise _untrusted(path, "it was changed since it was trusted")
-    return read(data, path), ""
+    try:
+        config = read(data, path)
+        is_as_trusted = _mark(config) == trusted
+    except GaitError:
+        is_as_trusted = False
+    if not is_as_trusted:
+        raise _untrusted(path, "it, or a file in the project's folder that it names, was changed since it was trusted")
+    return config, ""
 
 
 def read(data: bytes, path: str) -> Config:
@@ -87,30 +94,44 @@ def read(data: bytes, path: str) -> Config:
     return Config(path, hashlib.sha256(data).hexdigest(), values)
 
 
-def warnings(config: Config) -> list[str]:
-    """What a trusted config rests on that it does not pin: files which an agent in the project's folder can change unnoticed."""
+def pinned(config: Config) -> list[tuple[str, str]]:
+    """The files (option, path) in the project's folder that a config names: an agent can change them, so they are trusted as they are."""
     from .approvals import named as approver_place
 
     folder = os.path.join(os.path.dirname(os.path.dirname(config.path)), "")
     approvers = config.values.get(APPROVERS, [])
     named = [(name, str(config.values[name])) for name in FILES if name != "journal" and name in config.values]
     named += [(APPROVERS, approver_place(text)[1]) for text in approvers]  # type: ignore[attr-defined]
-    text = "is in the project's folder: whoever may write there can change it, and is not stopped; name a file elsewhere"
-    return [f"{name} {text}" for name, path in named if os.path.normpath(path).startswith(folder)]
+    return [(name, path) for name, path in named if any(form(path).startswith(folder) for form in (os.path.normpath, os.path.realpath))]
 
 
 def trust(folder: str) -> Config:
-    """Believe a project's config as it is now.  InvalidInput: it is not one."""
+    """Believe a project's config, and what it names in the project's folder, as they are now.  InvalidInput: it is not one."""
     folder = os.path.realpath(folder)
     path = os.path.join(folder, NAME)
     config = read(files.read_bounded(path, MAX_BYTES, "a project's config"), path)
-    _record(folder, config.digest)
+    _record(folder, _mark(config))
     return config
 
 
 def distrust(folder: str) -> bool:
     """Forget a project; False when it was not trusted."""
     return _record(os.path.realpath(folder), "")
+
+
+def _mark(config: Config) -> str:
+    """What changes when the config does, or a file that is pinned with it.  GaitError: one cannot be read."""
+    digests = [_digest(path) for _, path in pinned(config)]
+    return hashlib.sha256("".join([config.digest, *digests]).encode("ascii")).hexdigest() if digests else config.digest
+
+
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(files.read_bounded(path, _MAX_NAMED_BYTES, "a file that a project's config names")).hexdigest()
+    except InvalidInput as error:
+        if error.error_code != "file_not_found":
+            raise
+        return "none"
 
 
 def _word(fields: Fields, name: str) -> str:

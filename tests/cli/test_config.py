@@ -45,20 +45,23 @@ def test_a_trusted_config_gives_defaults_and_flags_win(cli, project, tmp_path):
     assert cli("gate", "eval", "--intent", "-", stdin={**head, **intent}).code == 0
 
 
-def test_trust_warns_of_files_that_the_agent_can_change_too(cli, project, tmp_path_factory, tmp_path):
-    """The config is pinned and what it names is not: a policy in the workspace is the agent's."""
+def test_what_a_config_names_in_the_project_is_pinned_with_it(cli, project, tmp_path_factory, tmp_path):
+    """A policy in the workspace is no more the agent's than the config is."""
     project("policy: strict.yaml\n")
     value = cli("config", "trust", "--json").value
-    assert value["warnings"] == ["policy is in the project's folder: whoever may write there can change it, and is not stopped; name a file elsewhere"]
+    assert value["pinned"] == [{"option": "policy", "path": str(tmp_path / "strict.yaml")}]
     assert proxy(cli).code == 3
     (tmp_path / "strict.yaml").write_text(LAX)
-    assert proxy(cli).code == 0  # the control: this is why
+    ran = proxy(cli)
+    assert (ran.code, ran.value["error_code"]) == (8, "config_untrusted") and "that it names" in ran.value["error"]
+    assert proxy(cli, "--policy", "strict.yaml").code == 8
+    assert cli("config", "trust").code == 0 and proxy(cli).code == 0  # the control: with the operator's word it counts
     elsewhere = tmp_path_factory.mktemp("etc") / "policy.yaml"
     elsewhere.write_text(STRICT)
     project(f"policy: {elsewhere}\njournal: .gait/journal\n")
-    assert cli("config", "trust", "--json").value["warnings"] == [] and proxy(cli).code == 3
+    assert cli("config", "trust", "--json").value["pinned"] == [] and proxy(cli).code == 3
     project(f"policy: {elsewhere}\napproval_key: [bob=a.json]\ncredential_broker: command\ncredential_command: ./ask\n")
-    assert [text.split()[0] for text in cli("config", "trust", "--json").value["warnings"]] == ["credential_command", "approval_key"]
+    assert [file["option"] for file in cli("config", "trust", "--json").value["pinned"]] == ["credential_command", "approval_key"]
 
 
 def test_show_names_the_source_of_each_value(cli, project, tmp_path):

@@ -101,6 +101,49 @@ def test_a_trusted_file_that_changed_stops_every_decision(project, change):
     assert config.load(str(project))[0] is None
 
 
+NAMED = {
+    "edited": lambda path: path.write_text("default_verdict: allow\n"),
+    "deleted": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a link to another": lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
+}
+
+
+@pytest.mark.parametrize("name", ["policies/main.yaml", "keys/a.json", "keys/new.json"])
+@pytest.mark.parametrize("change", sorted(NAMED))
+def test_a_file_that_a_trusted_config_names_is_pinned_with_it(project, name, change):
+    """One that was not there when the project was trusted must not come either."""
+    (project / ".gait" / "config.yaml").write_text(TEXT.replace("keys/a.json", f"{name}, keys/a.json" if "new" in name else "keys/a.json"))
+    path = project / name
+    for folder in ("policies", "keys"):
+        (project / folder).mkdir()
+    if "new" not in name:
+        path.write_text("x")
+    config.trust(str(project))
+    assert config.load(str(project))[0] is not None
+    if "new" in name:
+        path.write_text("y")
+    else:
+        NAMED[change](path)
+    with pytest.raises(UnsafeOperation) as caught:
+        config.load(str(project))
+    assert caught.value.error_code == "config_untrusted" and "that it names" in caught.value.message
+
+
+def test_a_file_elsewhere_is_pinned_when_it_is_one_of_the_project_s_after_all(project, tmp_path):
+    (project / "own.yaml").write_text("x")
+    (tmp_path / "elsewhere.yaml").symlink_to(project / "own.yaml")
+    (tmp_path / "other.yaml").write_text("x")
+    (project / ".gait" / "config.yaml").write_text("policy: ../elsewhere.yaml\ncredential_command: ../other.yaml\n")
+    assert config.pinned(config.trust(str(project))) == [("policy", str(project / "../elsewhere.yaml"))]
+    (tmp_path / "other.yaml").write_text("y")
+    assert config.load(str(project))[0] is not None
+    (project / "own.yaml").write_text("y")
+    with pytest.raises(UnsafeOperation):
+        config.load(str(project))
+
+
 def test_a_project_is_its_place_not_its_name(project, tmp_path):
     config.trust(str(project))
     (tmp_path / "link").symlink_to(project)
