@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import stat
 from time import monotonic
 from typing import Union
@@ -39,6 +38,8 @@ def tells_room(fd: int) -> bool:
     """Whether what the system calls writable takes PIPE_BUF bytes without waiting: not a terminal, nor a socket with a small buffer."""
     status = os.fstat(fd)
     if stat.S_ISSOCK(status.st_mode):
+        import socket
+
         with socket.socket(fileno=os.dup(fd)) as sock:
             return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= _LEAST_BUFFER
     return not stat.S_ISCHR(status.st_mode) or os.path.samestat(status, os.stat(os.devnull))
