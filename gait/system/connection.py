@@ -58,7 +58,7 @@ class Connection:
 
     __slots__ = (
         "_channel", "peer", "_terms", "_reader", "_deadline", "_sent", "_is_waiting", "_is_last", "_lingers", "is_answering",
-        "_head", "_refusal", "_unsent", "expires_at", "is_half",
+        "_head", "_refusal", "_unsent", "expires_at", "half_at",
     )  # fmt: skip
 
     def __init__(self, channel: Channel, peer: str, terms: Terms) -> None:
@@ -74,7 +74,7 @@ class Connection:
         self._refusal: Refusal | None = None
         self._unsent = b""
         self.expires_at = self._deadline  # monotonic seconds: until then the client may say nothing
-        self.is_half = False  # a part of a request has come to `attend`
+        self.half_at = 0.0  # monotonic seconds: a part of a request came to `attend`, and its time began; 0: none did
 
     def run(self) -> None:
         """Serve until one side has enough.  Raises nothing."""
@@ -105,7 +105,7 @@ class Connection:
         try:
             data = self._channel.receive_now()
             if not data:
-                return SLOW if self.is_half else ENDED
+                return SLOW if self.half_at else ENDED
             self._reader.feed(data)
             head = self._head = self._head or self._reader.head()
             if head is None:
@@ -124,14 +124,14 @@ class Connection:
         return self._attend(head, body)
 
     def _half(self) -> str:
-        if self.is_half:
+        if self.half_at:
             return SLOW
-        self.is_half = True
-        self.expires_at = time.monotonic() + _HALF_SECONDS
+        self.half_at = time.monotonic()
+        self.expires_at = self.half_at + _HALF_SECONDS
         return STAYS
 
     def _attend(self, head: Head, body: bytes) -> str:
-        self._head, self._deadline, self.is_half = None, 0.0, False
+        self._head, self._deadline, self.half_at = None, 0.0, 0.0
         try:
             self._lingers = not self._answer(head, body, self._send_now)
         except Gone:
@@ -168,7 +168,7 @@ class Connection:
         except Refusal as refusal:
             self._refuse(refusal, head)
             return False
-        self._deadline = 0.0
+        self._deadline = self.half_at = 0.0
         self._lingers = not self._answer(head, body, self._send)
         return not self._lingers
 
@@ -183,7 +183,7 @@ class Connection:
             if not data:
                 return None
             self._reader.feed(data)
-        return self._until(self._reader.head, self._deadline or time.monotonic() + self._terms.limits.header_seconds)
+        return self._until(self._reader.head, self._deadline or self._began() + self._terms.limits.header_seconds)
 
     def _wait(self) -> bytes:
         """The first bytes of a request; none when it is not worth while to wait longer."""
@@ -204,7 +204,11 @@ class Connection:
             return body
         if head.expects_continue:
             self._send(http_response.CONTINUE)
-        return self._until(lambda: self._reader.body(head.length), time.monotonic() + self._terms.limits.body_seconds)
+        return self._until(lambda: self._reader.body(head.length), self._began() + self._terms.limits.body_seconds)
+
+    def _began(self) -> float:
+        """When the wait for the rest of a request began."""
+        return self.half_at or time.monotonic()
 
     def _until(self, step: Callable[[], _Found | None], deadline: float) -> _Found:
         """What the reader gives as soon as enough has come.  Refusal 408: too slow; 400: the client ended half-way."""

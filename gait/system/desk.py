@@ -83,7 +83,7 @@ class Desk:
         for fd, connection in list(self.connections.items()):
             if connection.expires_at > now:
                 continue
-            if connection.is_half:
+            if connection.half_at:
                 self._hand_over_safely(fd, connection)
             else:
                 self._release(fd)

@@ -277,6 +277,25 @@ def test_decisions_that_may_wait_for_others_have_a_thread_from_the_start(what, w
 
 
 @counts_threads
+def test_a_session_that_parts_before_it_is_known_who_reads_ends_with_its_server(tmp_path):
+    """The first thread is slow to go on after it has started another, which gives the server's side to a third meanwhile."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    slow = "import sys, threading, time; sys.path.append(sys.argv[1]); start = threading.Thread.start\n"
+    slow += "threading.Thread.start = lambda self: (start(self), time.sleep(0.5) if threading.current_thread() is threading.main_thread() else None)\n"
+    slow += "from gait.cli import main; sys.exit(main(sys.argv[2:]))"
+    code = "import os, sys, time; time.sleep(0.2); sys.stdin.buffer.readline(); time.sleep(0.6); os.write(1, b'last\\n')"
+    words = ["mcp", "wrap", "--policy", str(tmp_path / "policy.yaml"), "--journal", str(tmp_path / "journal"), "--", *PYTHON, "-c", code]
+    process = subprocess.Popen([*PYTHON, "-c", slow, os.path.dirname(GAIT[-1]), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    try:
+        Background(process.stdin.write, request(1, "ping", text="z" * 300_000)).join(20)
+        assert process.wait(20) == 0  # the client's end of the input is open
+        assert process.stdout.read() == b"last\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@counts_threads
 def test_a_terminal_does_not_say_how_much_it_takes(tmp_path):
     """Full of what the server says, it must not keep the client's one long request from being taken."""
     (tmp_path / "policy.yaml").write_text(POLICY)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from gait.system import desk
+from gait.system.connection import Connection
 from gait.system.http_response import Response
 from tests.system.raw_http import GET, SECOND, Running, answers, ask, descriptors, judge, limits, post, read_all, take_answer, wait_for
 
@@ -113,6 +114,20 @@ def test_the_other_half_that_does_not_come_gets_a_thread_and_no_more_time():
         sock.sendall(HALF_BODY)
         sock.shutdown(socket.SHUT_WR)
         assert b" 400 " in read_all(sock).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(("half", "name"), [(HALF_HEAD, "header_seconds"), (HALF_BODY, "body_seconds")], ids=["head", "body"])
+def test_the_time_of_a_half_request_begins_with_its_first_part(half, name, monkeypatch):
+    """Its moment at the desk is no time more: here it uses all of it up."""
+    deadlines = []
+    until = Connection._until
+    monkeypatch.setattr(Connection, "_until", lambda self, step, deadline: deadlines.append((self.half_at, deadline)) or until(self, step, deadline))
+    with at_desk(limits=limits(**{name: 0.25})) as server, server.connect() as sock:
+        asked(sock)
+        sock.sendall(half)
+        assert b" 408 " in read_all(sock).partition(b"\r\n")[0]
+    ((began, deadline),) = deadlines
+    assert began > 0 and deadline == began + 0.25
 
 
 def test_what_decides_sees_both_halves():
